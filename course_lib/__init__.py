@@ -2,14 +2,17 @@
 
 The rooms, in the order of the course: ``data``, ``oracles``, ``distributions``,
 ``divergences``, ``bounds``, ``models``, ``training``, ``evaluation``, ``plotting``,
-``widgets``. Importing this package imports torch and nothing else that is slow.
+``widgets``. Importing this package imports nothing slow, not even torch, so that
+``python -m course_lib doctor`` can speak where torch does not load.
 """
 
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "check", "default_device", "start"]
@@ -17,6 +20,8 @@ __all__ = ["__version__", "check", "default_device", "start"]
 
 def default_device() -> torch.device:
     """Return the device in ``COURSE_DEVICE``, or else CUDA where there is one, or else the CPU."""
+    import torch
+
     name = os.environ.get("COURSE_DEVICE")
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -44,6 +49,8 @@ def start(seed: int = 0) -> torch.device:
     Returns:
         The device to work on, see :func:`default_device`.
     """
+    import torch
+
     text = os.environ.get("COURSE_THREADS", "2")
     if not text.isdigit() or int(text) == 0:
         raise ValueError(f"COURSE_THREADS is {text!r}; a whole number from 1 up was expected.")
