@@ -1,0 +1,260 @@
+"""The command line: ``python -m course_lib train|sample|evaluate|doctor``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+
+from course_lib import default_device
+from course_lib.errors import unknown
+
+DESCRIPTION = """\
+Train, sample and evaluate variational autoencoders from the command line.
+
+  python -m course_lib train --data mnist --out runs/mnist.pt
+  python -m course_lib sample runs/mnist.pt mnist.png
+  python -m course_lib evaluate runs/mnist.pt --samples 500
+  python -m course_lib doctor
+
+Data sets: strokes (drawn by the course, no download), mnist, fashion_mnist, kmnist. The last three
+are read from the folder in COURSE_DATA, or else downloaded once into the cache folder.
+"""
+
+TRAIN = """\
+Train a VAE and evaluate it on the test images.
+
+The default recipe is a 784-400-20 network of fully connected layers with a Bernoulli likelihood,
+its pixels binarized anew at every step, for 10 epochs of Adam at a learning rate of 2e-3 that falls
+to zero along a cosine. The state of the run is in OUT after every epoch: if the run was stopped,
+killed or cut off, the same command with --resume goes on from there and ends as if nothing had
+happened. An existing OUT is never overwritten.
+"""
+
+SAMPLE = """\
+Draw images from a trained model's prior and write them as one PNG grid.
+
+Each image is E[x|z] for z drawn from p(z), the usual picture; --draw shows draws of x from p(x|z)
+instead, which is what the model really generates. None is picked: the seed decides.
+"""
+
+EVALUATE = """\
+Estimate ELBO and IWAE-K on the test images, in nats per image with standard errors.
+
+For a Bernoulli likelihood the test images are binarized once, by a fixed seed, the same at every
+call. IWAE-K rises with K towards log p(x): compare models at the same K only.
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; return the exit status (0 done, 1 a problem found, 2 bad input)."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return arguments.run(arguments)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    except (ValueError, TypeError, OSError, FloatingPointError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _train(a: argparse.Namespace) -> int:
+    from course_lib.data import load
+    from course_lib.models import MODELS
+    from course_lib.training import fit
+
+    if a.model not in MODELS:
+        raise unknown("model", a.model, MODELS)
+    out = a.out or Path("runs") / f"{a.data}-{a.model}.pt"
+    if out.exists() and not a.resume:
+        raise FileExistsError(
+            f"{out} exists. Add --resume to go on from it, or give another --out."
+        )
+    images = load(a.data, size=a.size, color=a.color)
+    torch.manual_seed(a.seed)
+    sizes = {"hidden": a.hidden} if a.model == "mlp" else {}
+    model = MODELS[a.model](images.train.shape[1:], a.latent_dim, likelihood=a.likelihood, **sizes)
+    binary = a.likelihood == "bernoulli"
+    result = fit(
+        model,
+        images.train,
+        epochs=a.epochs,
+        batch_size=a.batch_size,
+        lr=a.lr,
+        optimizer=a.optimizer,
+        weight_decay=a.weight_decay,
+        schedule=a.schedule,
+        beta=a.beta,
+        warmup_epochs=a.warmup_epochs,
+        binarize=binary,
+        clip_norm=a.clip_norm,
+        ema=a.ema,
+        validation=a.validation,
+        patience=a.patience,
+        compile=a.compile,
+        bf16=a.bf16,
+        device=a.device,
+        seed=a.seed,
+        checkpoint=out,
+        resume=a.resume,
+        notes={"data": a.data, "size": a.size, "color": a.color},
+    )
+    done = f"{len(result.history)} of {a.epochs} epochs"
+    if result.stopped == "interrupted":
+        print(f"Stopped after {done}. The same command with --resume goes on.", file=sys.stderr)
+        return 130
+    print(f"{done} ({result.stopped}), checkpoint {out}\n")
+    _report(result.model, images.test, binary, num_samples=16)
+    return 0
+
+
+def _sample(a: argparse.Namespace) -> int:
+    from torchvision.transforms.functional import to_pil_image
+    from torchvision.utils import make_grid
+
+    from course_lib.checkpoints import load_model, write_atomically
+
+    if a.out.suffix.lower() != ".png":
+        raise ValueError(f"{a.out} does not end in .png; the grid is written as PNG.")
+    if a.out.exists() and not a.overwrite:
+        raise FileExistsError(f"{a.out} exists. Add --overwrite, or give another name.")
+    model = load_model(a.checkpoint)
+    torch.manual_seed(a.seed)
+    images = model.sample(a.num, mean=not a.draw)
+    grid = to_pil_image(make_grid(images.clamp(0, 1), nrow=a.columns, padding=2))
+    write_atomically(a.out, lambda file: grid.save(file, format="PNG"))
+    kind = "draws of x" if a.draw else "means E[x|z]"
+    print(f"{a.out}: {a.num} {kind} for z from the prior, seed {a.seed}, none picked")
+    return 0
+
+
+def _evaluate(a: argparse.Namespace) -> int:
+    from course_lib.checkpoints import load_model, read_checkpoint
+    from course_lib.data import load
+
+    notes = read_checkpoint(a.checkpoint).get("notes") or {}
+    name = a.data or notes.get("data")
+    if name is None:
+        raise ValueError(f"{a.checkpoint} does not say on which data it was trained; add --data.")
+    model = load_model(a.checkpoint).to(a.device or default_device())
+    images = load(
+        name,
+        size=notes.get("size", 28),
+        color=notes.get("color", False),
+        num_test=a.limit,
+    )
+    print(f"{a.checkpoint} on the test images of {name}")
+    _report(
+        model, images.test, getattr(model.head, "binary", False), a.samples, a.seed, progress=True
+    )
+    return 0
+
+
+def _report(model, test, binary: bool, num_samples: int, seed: int = 0, progress=False) -> None:
+    from course_lib.data import fixed_binarization
+    from course_lib.evaluation import evaluate
+
+    x = fixed_binarization(test) if binary else test
+    print(evaluate(model, x, num_samples=num_samples, seed=seed, progress=progress))
+
+
+def _doctor(a: argparse.Namespace) -> int:
+    from course_lib.doctor import main as doctor
+
+    return doctor([])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m course_lib",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(
+            name,
+            help=text.split("\n", 1)[0],
+            description=text,
+            formatter_class=_Help,
+        )
+        sub.set_defaults(run=run)
+        return sub
+
+    p = command("train", _train, TRAIN)
+    p.add_argument("--data", default="strokes", help="strokes, mnist, fashion_mnist or kmnist")
+    p.add_argument("--size", type=int, default=28, help="height and width; other than 28: strokes")
+    p.add_argument("--color", action="store_true", help="colour images (strokes only)")
+    p.add_argument("--limit", type=_count, help="use the first LIMIT training images only")
+    p.add_argument("--out", type=Path, help="checkpoint (default: runs/DATA-MODEL.pt)")
+    p.add_argument("--resume", action="store_true", help="go on from OUT if it exists")
+    g = p.add_argument_group("model")
+    g.add_argument("--model", default="mlp", help="mlp or conv")
+    g.add_argument("--latent-dim", type=_count, default=20, help="number of latents, L")
+    g.add_argument("--hidden", type=_count, nargs="+", default=[400], help="widths of the mlp")
+    g.add_argument(
+        "--likelihood",
+        default="bernoulli",
+        help="bernoulli, continuous_bernoulli, gaussian or discretized_logistic",
+    )
+    g = p.add_argument_group("optimization")
+    g.add_argument("--epochs", type=_count, default=10, help="passes over the training images")
+    g.add_argument("--batch-size", type=_count, default=128, help="images in a step")
+    g.add_argument("--lr", type=float, default=2e-3, help="learning rate at its highest")
+    g.add_argument("--optimizer", default="adam", help="adam or adamw")
+    g.add_argument("--weight-decay", type=float, default=0.0, help="as the optimizer takes it")
+    g.add_argument("--schedule", default="cosine", help="of the learning rate: cosine or constant")
+    g.add_argument("--beta", type=float, default=1.0, help="weight of the rate; 1 is the ELBO")
+    g.add_argument("--warmup-epochs", type=float, default=0.0, help="epochs of rising beta")
+    g.add_argument("--clip-norm", type=float, help="largest norm of the gradient")
+    g.add_argument("--ema", type=float, help="decay of an average of the weights, such as 0.999")
+    g.add_argument("--validation", type=float, default=0.05, help="share or number kept out")
+    g.add_argument("--patience", type=_count, help="epochs without improvement before stopping")
+    g.add_argument("--seed", type=int, default=0, help="of weights, split, order and noise")
+    g = p.add_argument_group("speed")
+    g.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
+    g.add_argument("--compile", action="store_true", help="compile the objective (C++ compiler)")
+    g.add_argument("--bf16", action="store_true", help="layers in bfloat16")
+
+    p = command("sample", _sample, SAMPLE)
+    p.add_argument("checkpoint", type=Path, help="what train wrote")
+    p.add_argument("out", type=Path, help="the PNG file to write")
+    p.add_argument("--num", type=_count, default=64, help="how many images")
+    p.add_argument("--columns", type=_count, default=8, help="images in a row")
+    p.add_argument("--draw", action="store_true", help="draw x from p(x|z), not its mean")
+    p.add_argument("--seed", type=int, default=0, help="of the draws")
+    p.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
+
+    p = command("evaluate", _evaluate, EVALUATE)
+    p.add_argument("checkpoint", type=Path, help="what train wrote")
+    p.add_argument("--data", help="data set (default: the one it was trained on)")
+    p.add_argument("--samples", type=_count, default=64, help="K, draws of z per image")
+    p.add_argument("--limit", type=_count, help="use the first LIMIT test images only")
+    p.add_argument("--seed", type=int, default=0, help="of the draws")
+    p.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
+
+    command("doctor", _doctor, "Say what is installed and working, and how to mend what is not.")
+    return parser
+
+
+class _Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
+    """Keep the paragraphs of the description, and show every default that says something."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default in (None, False, argparse.SUPPRESS) or action.nargs == 0:
+            return action.help
+        return super()._get_help_string(action)
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 1 up")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,233 @@
+"""The variational autoencoder: three distributions, made by an encoder, a decoder and a head.
+
+Sources: Kingma & Welling 2014 (arXiv 1312.6114); Rezende et al. 2014 (arXiv 1401.4082).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch import distributions as td
+
+from course_lib.errors import unknown
+from course_lib.models.likelihoods import make_likelihood
+
+__all__ = ["MODELS", "VAE", "build", "conv_vae", "mlp_vae"]
+
+
+class VAE(nn.Module):
+    """p(z) = N(0, I), q(z|x) = N(mu(x), diag exp logvar(x)), p(x|z) as ``likelihood`` says.
+
+    Args:
+        encoder: images ``[B, C, H, W]`` to ``[B, 2L]``: mu beside logvar.
+        decoder: latents ``[B, L]`` to the likelihood's parameters, ``[B, C * k, H, W]``.
+        likelihood: a module from parameters to a distribution with event shape ``[C, H, W]``.
+        latent_dim: L.
+        image_shape: ``(C, H, W)``; images of another shape are refused.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        likelihood: nn.Module,
+        latent_dim: int,
+        image_shape: Sequence[int] = (1, 28, 28),
+    ):
+        super().__init__()
+        self.encoder, self.decoder, self.head = encoder, decoder, likelihood
+        self.latent_dim, self.image_shape = latent_dim, tuple(image_shape)
+        self.spec: dict | None = None  # what `build` needs to make this model again
+        self.register_buffer("prior_mean", torch.zeros(latent_dim), persistent=False)
+
+    def prior(self) -> td.Independent:
+        """p(z): batch shape ``[]``, event shape ``[L]``."""
+        return _normal(self.prior_mean, torch.ones_like(self.prior_mean))
+
+    def posterior(self, x: Tensor) -> td.Independent:
+        """q(z|x) for ``x: [B, C, H, W]``: batch shape ``[B]``, event shape ``[L]``."""
+        mu, logvar = self.encode(x)
+        return _normal(mu, torch.exp(0.5 * logvar))
+
+    def likelihood(self, z: Tensor) -> td.Distribution:
+        """p(x|z) for ``z: [..., L]``: batch shape ``[...]``, event shape ``[C, H, W]``."""
+        return self.head(self.decode(z))
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return ``mu, logvar``, each ``[B, L]``; logvar is log sigma^2."""
+        if x.dim() != 4 or tuple(x.shape[1:]) != self.image_shape:
+            raise ValueError(
+                f"x has shape {list(x.shape)}; this model was made for images "
+                f"[B, {', '.join(map(str, self.image_shape))}]. Reshape or resize them."
+            )
+        mu, logvar = _full_precision(self.encoder(x)).chunk(2, dim=-1)
+        return mu, logvar
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Return the likelihood's parameters for ``z: [..., L]``: ``[..., C * k, H, W]``."""
+        if z.shape[-1] != self.latent_dim:
+            raise ValueError(
+                f"z has shape {list(z.shape)}; the last axis must hold the "
+                f"{self.latent_dim} latents of this model."
+            )
+        params = _full_precision(self.decoder(z.reshape(-1, self.latent_dim)))
+        return params.reshape(*z.shape[:-1], *params.shape[1:])
+
+    @torch.no_grad()
+    def sample(self, num_images: int, *, mean: bool = False) -> Tensor:
+        """Draw images from the model, ``[N, C, H, W]``: z from p(z), then x from p(x|z).
+
+        Args:
+            num_images: how many.
+            mean: return E[x|z] instead of a draw of x; smoother, and not a sample of the model.
+        """
+        p = self.likelihood(self.prior().sample((num_images,)))
+        return p.mean if mean else p.sample()
+
+    @torch.no_grad()
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Return E[x|z] at z = mu(x), ``[B, C, H, W]``."""
+        return self.likelihood(self.encode(x)[0]).mean
+
+
+def mlp_vae(
+    image_shape: Sequence[int] = (1, 28, 28),
+    latent_dim: int = 20,
+    hidden: Sequence[int] = (400,),
+    likelihood: str = "bernoulli",
+) -> VAE:
+    """Return a VAE of fully connected layers: 784-400-20 and back by default.
+
+    Args:
+        image_shape: ``(C, H, W)``.
+        latent_dim: L.
+        hidden: widths of the encoder's hidden layers; the decoder mirrors them.
+        likelihood: a name in ``LIKELIHOODS``.
+    """
+    _check_sizes(image_shape, latent_dim, *hidden)
+    head = make_likelihood(likelihood)
+    pixels = math.prod(image_shape)
+    channels = image_shape[0] * head.parameters_per_channel
+    out_shape = (channels, *image_shape[1:])
+    encoder = nn.Sequential(nn.Flatten(), *_dense(pixels, *hidden, 2 * latent_dim))
+    decoder = nn.Sequential(
+        *_dense(latent_dim, *reversed(hidden), math.prod(out_shape)), nn.Unflatten(-1, out_shape)
+    )
+    model = VAE(_he(encoder), _he(decoder), head, latent_dim, image_shape)
+    model.spec = {
+        "model": "mlp",
+        "image_shape": list(image_shape),
+        "latent_dim": latent_dim,
+        "hidden": list(hidden),
+        "likelihood": likelihood,
+    }
+    return model
+
+
+def conv_vae(
+    image_shape: Sequence[int] = (1, 28, 28),
+    latent_dim: int = 20,
+    width: int = 32,
+    hidden: int = 256,
+    likelihood: str = "bernoulli",
+) -> VAE:
+    """Return a convolutional VAE: two layers of stride 2 each way, and one dense layer between.
+
+    Args:
+        image_shape: ``(C, H, W)``, any height and width from 4 up.
+        latent_dim: L.
+        width: channels after the first convolution; the second has twice as many.
+        hidden: width of the dense layer.
+        likelihood: a name in ``LIKELIHOODS``.
+    """
+    _check_sizes(image_shape, latent_dim, width, hidden)
+    if min(image_shape[1:]) < 4:
+        raise ValueError(f"image_shape is {tuple(image_shape)}; height and width from 4 up needed.")
+    head = make_likelihood(likelihood)
+    channels, *full = image_shape
+    half = [math.ceil(n / 2) for n in full]
+    quarter = [math.ceil(n / 2) for n in half]
+    features = 2 * width * math.prod(quarter)
+    encoder = nn.Sequential(
+        nn.Conv2d(channels, width, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(width, 2 * width, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Flatten(),
+        *_dense(features, hidden, 2 * latent_dim),
+    )
+    decoder = nn.Sequential(
+        *_dense(latent_dim, hidden, features),
+        nn.ReLU(),
+        nn.Unflatten(-1, (2 * width, *quarter)),
+        _upsample(2 * width, width, quarter, half),
+        nn.ReLU(),
+        _upsample(width, channels * head.parameters_per_channel, half, full),
+    )
+    model = VAE(_he(encoder), _he(decoder), head, latent_dim, image_shape)
+    model.spec = {
+        "model": "conv",
+        "image_shape": list(image_shape),
+        "latent_dim": latent_dim,
+        "width": width,
+        "hidden": hidden,
+        "likelihood": likelihood,
+    }
+    return model
+
+
+MODELS = {"mlp": mlp_vae, "conv": conv_vae}
+
+
+def build(spec: dict) -> VAE:
+    """Make a model from its ``spec``, as a checkpoint stores it (the weights are fresh)."""
+    arguments = dict(spec)
+    name = arguments.pop("model", None)
+    if name not in MODELS:
+        raise unknown("model", name, MODELS)
+    return MODELS[name](**arguments)
+
+
+def _normal(mean: Tensor, std: Tensor) -> td.Independent:
+    """Independent normals over the last axis, without the checks that cost a pass each."""
+    return td.Independent(td.Normal(mean, std, validate_args=False), 1, validate_args=False)
+
+
+def _full_precision(a: Tensor) -> Tensor:
+    """Undo autocast: layers may compute in 16 bits, densities are taken in 32."""
+    return a.float() if a.dtype in (torch.bfloat16, torch.float16) else a
+
+
+def _dense(*widths: int) -> list[nn.Module]:
+    """Linear layers of these widths with a ReLU between each two."""
+    layers: list[nn.Module] = []
+    for before, after in pairwise(widths):
+        layers += [nn.Linear(before, after), nn.ReLU()]
+    return layers[:-1]
+
+
+def _upsample(channels_in: int, channels_out: int, size: list[int], target: list[int]) -> nn.Module:
+    """The transpose of a stride-2 convolution that took ``target`` to ``size``."""
+    extra = tuple(t - (2 * s - 1) for s, t in zip(size, target, strict=True))
+    return nn.ConvTranspose2d(channels_in, channels_out, 3, 2, padding=1, output_padding=extra)
+
+
+def _he(network: nn.Sequential) -> nn.Sequential:
+    """Initialize every layer that feeds a ReLU as He et al. 2015 (arXiv 1502.01852) do."""
+    for layer, following in pairwise(network):
+        if isinstance(following, nn.ReLU) and not isinstance(layer, nn.Unflatten):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
+    return network
+
+
+def _check_sizes(image_shape: Sequence[int], *sizes: int) -> None:
+    if len(image_shape) != 3 or any(int(n) != n or n < 1 for n in (*image_shape, *sizes)):
+        raise ValueError(
+            f"image_shape is {tuple(image_shape)} with sizes {sizes}; (channels, height, width) "
+            "and whole numbers from 1 up were expected."
+        )

@@ -1,0 +1,254 @@
+"""The state of one training run, and its loop. The door is :func:`course_lib.training.fit`."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from course_lib.bounds import Terms
+from course_lib.checkpoints import write_checkpoint
+from course_lib.data import binarize
+from course_lib.progress import Progress
+
+__all__ = ["OPTIMIZERS", "Fit", "Objective", "Run"]
+
+Objective = Callable[..., "Terms | Tensor"]
+OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+
+
+@dataclass
+class Fit:
+    """What :func:`fit` returns.
+
+    Attributes:
+        model: the model handed in, trained, in evaluation mode.
+        history: one row for each finished epoch: ``epoch``, ``beta``, ``lr``, ``seconds``, and
+            ``train_loss``, ``train_distortion``, ``train_rate``, ``valid_loss``,
+            ``valid_distortion``, ``valid_rate`` in nats per example (None where there is no
+            validation split, or the objective gives a loss only). The training figures are
+            averages over the epoch while the weights moved; the validation loss has beta = 1.
+        stopped: why the run ended: ``"finished"``, ``"early"`` or ``"interrupted"``.
+    """
+
+    model: nn.Module
+    history: list[dict] = field(default_factory=list)
+    stopped: str = "finished"
+
+
+class Run:
+    """The state of one training run, and the loop."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        train: list[Tensor],
+        valid: list[Tensor] | None,
+        objective: Objective,
+        settings: dict,
+        checkpoint: str | Path | None,
+        notes: dict | None,
+    ):
+        self.model, self.train, self.valid = model, train, valid
+        self.objective, self.settings = objective, settings
+        self.checkpoint, self.notes = checkpoint, notes
+        self.device = train[0].device
+        parameters = [p for p in model.parameters() if p.requires_grad]
+        if not parameters:
+            raise ValueError("The model has no parameters that require a gradient.")
+        self.optimizer = OPTIMIZERS[settings["optimizer"]](
+            parameters,
+            lr=settings["lr"],
+            weight_decay=settings["weight_decay"],
+            fused=self.device.type in ("cpu", "cuda"),
+        )
+        self.average = None
+        if settings["ema"] is not None:
+            average = get_ema_multi_avg_fn(settings["ema"])
+            self.average = AveragedModel(model, multi_avg_fn=average, use_buffers=True)
+        # Shapes are static: one graph for full batches; a short last batch runs uncompiled.
+        self.compiled = torch.compile(objective, dynamic=False) if settings["compile"] else None
+        self.steps = math.ceil(len(train[0]) / settings["batch_size"])
+        self.epoch, self.history = 0, []
+        self.best: dict | None = None  # {"loss", "epoch", "weights"}, kept only with patience
+
+    def go(self, display: Progress) -> Fit:
+        stopped = "finished"
+        try:
+            while self.epoch < self.settings["epochs"] and stopped == "finished":
+                if self._out_of_patience():
+                    stopped = "early"
+                    break
+                self._one_epoch(display)
+                self.save()
+                display.epoch(self.history)
+        except KeyboardInterrupt:
+            stopped = "interrupted"
+        self.model.load_state_dict(self._result())
+        self.model.eval()
+        return Fit(self.model, self.history, stopped)
+
+    def _one_epoch(self, display: Progress) -> None:
+        start = time.perf_counter()
+        # Every epoch has a stream of its own, so a resumed run needs no state but its number.
+        torch.manual_seed(_stream(self.settings["seed"], self.epoch))
+        self.model.train()
+        batch_size, count = self.settings["batch_size"], len(self.train[0])
+        order = torch.randperm(count).to(self.device)
+        sums = torch.zeros(3, dtype=torch.float64, device=self.device)
+        for step, index in enumerate(order.split(batch_size)):
+            batch = [t.index_select(0, index) for t in self.train]
+            if self.settings["binarize"]:
+                batch[0] = binarize(batch[0])
+            lr, beta = self._schedule(self.epoch + step / self.steps)
+            for group in self.optimizer.param_groups:
+                group["lr"] = lr
+            sums += self._one_step(batch, beta)
+            # Asking a GPU for a number makes it wait, so there it is asked now and then.
+            if self.device.type == "cpu" or step % 50 == 49 or step == self.steps - 1:
+                self._check_finite(sums, step)
+            display.batch()
+        self.epoch += 1
+        loss, distortion, rate = (sums / count).tolist()
+        row = {"epoch": self.epoch, "beta": beta, "lr": lr}
+        row |= _row("train", loss, distortion, rate)
+        row |= _row("valid", *self._validate())
+        self.history.append(row | {"seconds": time.perf_counter() - start})
+        self._keep_best(row["valid_loss"])
+
+    def _one_step(self, batch: list[Tensor], beta: float) -> Tensor:
+        """Take one step; return the sums over the batch of loss, distortion and rate."""
+        full = len(batch[0]) == self.settings["batch_size"]
+        objective = self.compiled if self.compiled is not None and full else self.objective
+        with self._precision():
+            value = objective(self.model, *batch)
+        per_example, distortion, rate = _split(value, beta)
+        self.optimizer.zero_grad(set_to_none=True)
+        per_example.mean().backward()
+        if self.settings["clip_norm"] is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.settings["clip_norm"])
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+        return torch.stack([t.detach().sum() for t in (per_example, distortion, rate)])
+
+    @torch.no_grad()
+    def _validate(self) -> tuple[float | None, ...]:
+        if self.valid is None:
+            return None, None, None
+        torch.manual_seed(_stream(self.settings["seed"], -1))  # the same noise for every epoch
+        model = self.average.module if self.average is not None else self.model
+        model.eval()
+        sums = torch.zeros(3, dtype=torch.float64, device=self.device)
+        count = len(self.valid[0])
+        for start in range(0, count, 1000):
+            batch = [t[start : start + 1000] for t in self.valid]
+            with self._precision():
+                value = self.objective(model, *batch)
+            sums += torch.stack([t.sum() for t in _split(value, beta=1.0)])
+        return tuple((sums / count).tolist())
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings["bf16"])
+
+    def _schedule(self, position: float) -> tuple[float, float]:
+        """Learning rate and beta at ``position``, in epochs from the start of the run."""
+        s = self.settings
+        lr = s["lr"]
+        if s["schedule"] == "cosine":
+            lr *= 0.5 * (1 + math.cos(math.pi * position / s["epochs"]))
+        rise = min(1.0, position / s["warmup_epochs"]) if s["warmup_epochs"] else 1.0
+        return lr, s["beta"] * rise
+
+    def _check_finite(self, sums: Tensor, step: int) -> None:
+        loss, distortion, rate = sums.tolist()
+        if math.isfinite(loss):
+            return
+        broken = [n for n, p in self.model.named_parameters() if not p.isfinite().all()]
+        terms = (
+            ""
+            if math.isnan(distortion) and math.isnan(rate)
+            else (f" (distortion {distortion:g}, rate {rate:g}, summed over the epoch)")
+        )
+        since = "" if self.device.type == "cpu" else f" or up to {step % 50} before it"
+        raise FloatingPointError(
+            f"The loss became {loss:g} in epoch {self.epoch + 1}, batch {step + 1} of "
+            f"{self.steps}{since}{terms}; "
+            + (f"not finite now: {', '.join(broken[:3])}" if broken else "all weights are finite")
+            + ". Lower lr, set clip_norm, or look for a logarithm of zero or an exp that overflows."
+        )
+
+    def _keep_best(self, loss: float | None) -> None:
+        if self.settings["patience"] is None:
+            return
+        if self.best is None or loss < self.best["loss"]:
+            self.best = {"loss": loss, "epoch": self.epoch, "weights": deepcopy(self._weights())}
+
+    def _out_of_patience(self) -> bool:
+        patience = self.settings["patience"]
+        return self.best is not None and self.epoch - self.best["epoch"] >= patience
+
+    def _weights(self) -> dict:
+        """The weights to validate and return: the average where there is one."""
+        model = self.average.module if self.average is not None else self.model
+        return model.state_dict()
+
+    def _result(self) -> dict:
+        return self.best["weights"] if self.best is not None else self._weights()
+
+    def save(self) -> None:
+        """Write the whole state; ``load_model`` reads its ``spec`` and ``result``."""
+        if self.checkpoint is None:
+            return
+        write_checkpoint(
+            self.checkpoint,
+            {
+                "spec": getattr(self.model, "spec", None),
+                "result": self._result(),
+                "notes": self.notes,
+                "settings": self.settings,
+                "epoch": self.epoch,
+                "history": self.history,
+                "weights": self.model.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "average": self.average.state_dict() if self.average is not None else None,
+                "best": self.best,
+            },
+        )
+
+    def restore(self, saved: dict) -> None:
+        self.model.load_state_dict(saved["weights"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        if self.average is not None:
+            self.average.load_state_dict(saved["average"])
+        self.epoch, self.history, self.best = saved["epoch"], saved["history"], saved["best"]
+
+
+def _split(value: Terms | Tensor, beta: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Per-example loss, distortion and rate; the last two are NaN for an objective without them."""
+    if isinstance(value, Terms):
+        return value.distortion + beta * value.rate, value.distortion, value.rate
+    if value.dim() != 1:
+        raise ValueError(
+            f"The objective returned a tensor of shape {list(value.shape)}; one loss per example, "
+            "[B], or bounds.Terms was expected. Don't average inside the objective."
+        )
+    return value, torch.full_like(value, math.nan), torch.full_like(value, math.nan)
+
+
+def _row(name: str, *values: float | None) -> dict:
+    """Name the three figures of a split; what an objective does not give is None, not NaN."""
+    keys = (f"{name}_loss", f"{name}_distortion", f"{name}_rate")
+    return {k: None if v is None or math.isnan(v) else v for k, v in zip(keys, values, strict=True)}
+
+
+def _stream(seed: int, epoch: int) -> int:
+    """A seed for one epoch of one run; distinct for all runs of fewer than a million epochs."""
+    return (seed * 1_000_003 + epoch + 1) % 2**63

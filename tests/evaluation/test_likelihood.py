@@ -1,0 +1,104 @@
+"""Evaluation against the linear-Gaussian oracle, and in chunks."""
+
+import math
+
+import pytest
+import torch
+from torch import distributions as td
+
+from course_lib.data import fixed_binarization
+from course_lib.evaluation import bits_per_dim, estimate, evaluate
+from course_lib.models import mlp_vae
+from course_lib.oracles import LinearGaussian, WithPosterior
+
+
+@pytest.fixture
+def oracle():
+    return LinearGaussian.example()
+
+
+def loose(oracle):
+    def q(x):
+        best = oracle.best_diagonal(x).base_dist
+        return td.Independent(td.Normal(best.loc, 1.4 * best.scale), 1)
+
+    return WithPosterior(oracle, q)
+
+
+def test_exact_posterior_gives_the_evidence(oracle):
+    torch.manual_seed(0)
+    x = oracle.sample(9)
+    report = evaluate(oracle, x, num_samples=12, max_rows=20)
+    torch.testing.assert_close(report.iwae, oracle.log_evidence(x), rtol=0, atol=1e-9)
+
+
+def test_the_order_holds_and_more_samples_tighten(oracle):
+    torch.manual_seed(1)
+    x, model = oracle.sample(400), loose(oracle)
+    one, many = (evaluate(model, x, num_samples=k) for k in (4, 200))
+    truth = oracle.log_evidence(x)
+    assert one.elbo.mean() < one.iwae.mean() < many.iwae.mean()
+    gap = estimate(truth - many.iwae)
+    assert -4 * gap.se < gap.mean < estimate(truth - one.iwae).mean
+    assert torch.equal(one.rate, td.kl_divergence(model.posterior(x), oracle.prior()))
+
+
+@pytest.mark.parametrize("max_rows", [1, 7, 50, 10_000])
+def test_chunks_change_the_draws_but_not_the_estimate(oracle, max_rows):
+    torch.manual_seed(2)
+    x, model = oracle.sample(40), loose(oracle)
+    whole = evaluate(model, x, num_samples=60, max_rows=100_000)
+    parts = evaluate(model, x, num_samples=60, max_rows=max_rows, seed=1)
+    for name in ("elbo", "iwae"):
+        difference = estimate(getattr(whole, name) - getattr(parts, name))
+        assert abs(difference.mean) < 5 * difference.se + 1e-9
+
+
+def test_memory_is_bounded_by_rows(oracle):
+    rows = []
+
+    model = WithPosterior(oracle, oracle.best_diagonal)
+
+    def spy(z):
+        rows.append(z.shape[:-1].numel())
+        return oracle.likelihood(z)
+
+    model.likelihood = spy
+    evaluate(model, oracle.sample(11), num_samples=70, max_rows=32)
+    assert max(rows) <= 32 and sum(rows) == 11 * 70
+
+
+def test_a_seed_decides_and_the_session_keeps_its_random_state():
+    torch.manual_seed(3)
+    model = mlp_vae((1, 6, 6), latent_dim=2, hidden=(8,))
+    x = fixed_binarization(torch.rand(20, 1, 6, 6))
+    state = torch.get_rng_state()
+    a, b = evaluate(model, x, num_samples=5), evaluate(model, x, num_samples=5)
+    assert torch.equal(a.iwae, b.iwae) and torch.equal(state, torch.get_rng_state())
+    assert "IWAE-5" in str(a) and "±" in str(a) and a.num_dims == 36
+
+
+def test_estimate_is_mean_and_standard_error():
+    e = estimate(torch.tensor([1.0, 2.0, 3.0, 4.0]))
+    assert e.mean == 2.5 and e.se == pytest.approx(math.sqrt(5 / 3) / 2)
+    assert str(e) == "2.50 ± 0.65"
+
+
+def test_bits_per_dim():
+    assert bits_per_dim(784 * math.log(2), 784) == pytest.approx(1.0)
+    values = torch.tensor([0.0, 10 * math.log(2)], dtype=torch.float64)
+    torch.testing.assert_close(bits_per_dim(values, 5), torch.tensor([0.0, 2.0]).double())
+
+
+def test_bad_input_gets_a_sentence():
+    model = mlp_vae((1, 6, 6), latent_dim=2, hidden=(8,))
+    with pytest.raises(ValueError, match="grey pixels"):
+        evaluate(model, torch.full((3, 1, 6, 6), 0.3))
+    with pytest.raises(ValueError, match="at least 1"):
+        evaluate(model, torch.zeros(0, 1, 6, 6))
+    with pytest.raises(ValueError, match="at least 1"):
+        evaluate(model, torch.zeros(2, 1, 6, 6), num_samples=0)
+    with pytest.raises(ValueError, match="at least two"):
+        estimate(torch.ones(1))
+    with pytest.raises(ValueError, match="num_dims is 0"):
+        bits_per_dim(1.0, 0)

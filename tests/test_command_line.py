@@ -1,0 +1,70 @@
+"""``python -m course_lib``: train, sample, evaluate and the sentences for bad input."""
+
+import pytest
+from PIL import Image
+
+from course_lib.__main__ import main
+from course_lib.checkpoints import read_checkpoint
+
+TRAIN = ["train", "--limit", "200", "--epochs", "2", "--hidden", "16", "--latent-dim", "2"]
+
+
+@pytest.fixture(autouse=True)
+def _small_test_set(monkeypatch):
+    """Evaluate on 50 test images; the data set itself is tested in its own room."""
+    import course_lib.data
+
+    load = course_lib.data.load
+    monkeypatch.setattr(course_lib.data, "load", lambda *a, **k: load(*a, **{"num_test": 50} | k))
+
+
+def test_train_sample_evaluate(tmp_path, capsys):
+    out, png = tmp_path / "model.pt", tmp_path / "grid.png"
+    assert main([*TRAIN, "--out", str(out)]) == 0
+    assert "ELBO" in capsys.readouterr().out
+    assert read_checkpoint(out)["notes"] == {"data": "strokes", "size": 28, "color": False}
+
+    assert main(["sample", str(out), str(png), "--num", "6", "--columns", "3"]) == 0
+    assert Image.open(png).size == (3 * 30 + 2, 2 * 30 + 2)
+    assert main(["sample", str(out), str(png)]) == 2
+    assert "--overwrite" in capsys.readouterr().err
+
+    assert main(["evaluate", str(out), "--samples", "3", "--limit", "20"]) == 0
+    text = capsys.readouterr().out
+    assert "IWAE-3" in text and "±" in text and "20 images" in text
+
+    assert main([*TRAIN, "--out", str(out)]) == 2
+    assert "--resume" in capsys.readouterr().err
+    assert main([*TRAIN, "--out", str(out), "--resume"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "--model", "cnov"], "Did you mean 'conv'"),
+        (["train", "--data", "minst"], "Did you mean 'mnist'"),
+        (["train", "--likelihood", "gausian", "--limit", "20"], "Did you mean 'gaussian'"),
+        (["evaluate", "missing.pt"], "There is no checkpoint"),
+        (["sample", "missing.pt", "a.jpg"], "does not end in .png"),
+    ],
+)
+def test_bad_input_gets_one_sentence(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and message in error and "Traceback" not in error
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["sample"], ["evaluate"], ["doctor"]])
+def test_help_reads(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([*command, "--help"])
+    text = capsys.readouterr().out
+    assert stop.value.code == 0 and "usage: python -m course_lib" in text and len(text) > 200
+
+
+def test_numbers_are_checked(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--epochs", "0"])
+    assert "not a whole number from 1 up" in capsys.readouterr().err

@@ -1,0 +1,335 @@
+"""The training loop: what it optimizes, what it returns, and that a killed run is not lost."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+import torch
+from torch import nn
+
+from course_lib import bounds
+from course_lib.checkpoints import load_model, read_checkpoint
+from course_lib.models import mlp_vae
+from course_lib.training import fit
+
+
+def small_model(seed=0):
+    torch.manual_seed(seed)
+    return mlp_vae((1, 6, 6), latent_dim=2, hidden=(16,))
+
+
+def blobs(n=300, seed=0):
+    """Binary images of a bright upper or lower half, with noise: easy to learn."""
+    generator = torch.Generator().manual_seed(seed)
+    upper = torch.rand(n, 1, 1, 1, generator=generator) < 0.5
+    rows = torch.arange(6).reshape(1, 1, 6, 1) < 3
+    p = 0.1 + 0.8 * (rows == upper).float().expand(n, 1, 6, 6)
+    return (torch.rand(n, 1, 6, 6, generator=generator) < p).float()
+
+
+def run(data=None, **kwargs):
+    kwargs = {"epochs": 3, "batch_size": 64, "progress": False, "device": "cpu"} | kwargs
+    return fit(small_model(), blobs() if data is None else data, **kwargs)
+
+
+def weights(fit_or_model):
+    model = getattr(fit_or_model, "model", fit_or_model)
+    return nn.utils.parameters_to_vector(model.parameters()).detach()
+
+
+def test_the_loss_falls_and_the_history_adds_up():
+    result = run(epochs=15, validation=0.2, lr=1e-2)
+    first, last = result.history[0], result.history[-1]
+    assert last["valid_loss"] < first["valid_loss"] - 1
+    assert [row["epoch"] for row in result.history] == list(range(1, 16))
+    for row in result.history:
+        for split in ("train", "valid"):
+            parts = row[f"{split}_distortion"] + row[f"{split}_rate"]
+            assert row[f"{split}_loss"] == pytest.approx(parts, rel=1e-6)
+    assert not result.model.training and result.stopped == "finished"
+
+
+def test_training_matches_a_loop_written_by_hand():
+    """One epoch, full batch, no validation: the same numbers as ten lines of plain torch."""
+    data = blobs(64)
+    fitted = run(data, epochs=2, validation=0, schedule="constant", lr=1e-2, seed=5)
+    model = small_model()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for epoch in range(2):
+        torch.manual_seed(5)
+        kept = data[torch.randperm(64)]  # the order of the split
+        torch.manual_seed(5 * 1_000_003 + epoch + 1)  # then a stream for each epoch
+        x = kept[torch.randperm(64)]
+        mu, logvar = model.encode(x)
+        z = mu + torch.exp(0.5 * logvar) * torch.randn_like(mu)
+        bce = nn.functional.binary_cross_entropy_with_logits(
+            model.decode(z), x, reduction="none"
+        ).sum((1, 2, 3))
+        loss = (bce - 0.5 * (1 + logvar - mu**2 - logvar.exp()).sum(1)).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        assert fitted.history[epoch]["train_loss"] == pytest.approx(loss.item(), rel=1e-5)
+    torch.testing.assert_close(weights(fitted), weights(model), rtol=1e-4, atol=1e-5)
+
+
+def test_a_seed_decides_the_run_and_the_session_keeps_its_random_state():
+    first, again, other = run(seed=3), run(seed=3), run(seed=4)
+    assert torch.equal(weights(first), weights(again))
+    assert not torch.equal(weights(first), weights(other))
+    model, state = small_model(), torch.get_rng_state()
+    fit(model, blobs(), epochs=1, progress=False, device="cpu")
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_validation_images_are_never_trained_on():
+    """Each image has its own index painted in; the objective notes whom it met, and how."""
+    data = (torch.arange(100).reshape(100, 1, 1, 1) / 128).expand(100, 1, 6, 6).contiguous()
+    trained, validated = set(), set()
+
+    def spy(model, x):
+        (trained if torch.is_grad_enabled() else validated).update((x[:, 0, 0, 0] * 128).tolist())
+        return bounds.terms(model, x)
+
+    run(data, objective=spy, validation=30, epochs=2)
+    assert len(validated) == 30 and len(trained) == 70 and not trained & validated
+
+
+def test_dynamic_binarization_draws_anew_for_training_and_once_for_validation():
+    data = torch.full((60, 1, 6, 6), 0.5)
+    seen = {True: [], False: []}
+
+    def spy(model, x):
+        assert ((x == 0) | (x == 1)).all()
+        seen[torch.is_grad_enabled()].append(x.clone())
+        return bounds.terms(model, x)
+
+    run(data, objective=spy, binarize=True, validation=20, epochs=2, batch_size=40)
+    train, valid = seen[True], seen[False]
+    assert not torch.equal(train[0], train[1]) and torch.equal(valid[0], valid[1])
+    mean = torch.cat(train).mean().item()
+    assert abs(mean - 0.5) < 5 * 0.5 / (2 * 40 * 36) ** 0.5
+
+
+def test_beta_warms_up_over_epochs_and_the_learning_rate_falls():
+    result = run(epochs=4, beta=2.0, warmup_epochs=2, batch_size=285, lr=1.0e-3)
+    assert [row["beta"] for row in result.history] == [0.0, 1.0, 2.0, 2.0]
+    rates = [row["lr"] for row in result.history]
+    assert rates[0] == 1e-3 and rates == sorted(rates, reverse=True) and rates[-1] < 2e-4
+
+
+def test_averaged_weights_are_the_average():
+    """With decay d, the average after each step is d * average + (1 - d) * weights."""
+    trail = []
+
+    def spy(model, x):
+        if torch.is_grad_enabled():
+            trail.append(weights(model).clone())
+        return bounds.terms(model, x)
+
+    result = run(ema=0.5, objective=spy, validation=0, epochs=2, batch_size=100)
+    plain = run(validation=0, epochs=2, batch_size=100)
+    after = [*trail[1:], weights(plain)]  # the weights after each step
+    average = after[0]
+    for w in after[1:]:
+        average = 0.5 * average + 0.5 * w
+    torch.testing.assert_close(weights(result), average, rtol=1e-5, atol=1e-6)
+
+
+def test_early_stopping_returns_the_best_weights():
+    """Validation rows count up after the second epoch, so that one is the best."""
+    losses = iter([5.0, 1.0, 2.0, 3.0, 4.0, 5.0])
+    kept = []
+
+    def scripted(model, x):
+        if torch.is_grad_enabled():
+            return bounds.terms(model, x)
+        kept.append(weights(model).clone())
+        return torch.full((len(x),), next(losses))
+
+    result = run(objective=scripted, validation=50, patience=2, epochs=6)
+    assert result.stopped == "early" and len(result.history) == 4
+    assert torch.equal(weights(result), kept[1])
+
+
+def test_clipping_bounds_the_gradient():
+    norms = []
+    model = small_model()
+    step = torch.optim.Adam.step
+
+    def spy(self, *args, **kwargs):
+        norms.append(nn.utils.get_total_norm([p.grad for p in model.parameters()]).item())
+        return step(self, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim.Adam, "step", spy)
+        fit(model, blobs(), epochs=1, clip_norm=0.01, progress=False, device="cpu")
+    assert max(norms) <= 0.0101
+
+
+def test_context_reaches_the_objective_row_by_row():
+    x = blobs(50)
+    labels = x.sum((1, 2, 3)).long()
+
+    def objective(model, x, y):
+        assert torch.equal(x.sum((1, 2, 3)).long(), y)
+        return bounds.terms(model, x)
+
+    run((x, labels), objective=objective, validation=10)
+
+
+def test_interrupt_returns_the_history_so_far():
+    calls = 0
+
+    def interrupting(model, x):
+        nonlocal calls
+        calls += torch.is_grad_enabled()
+        if calls == 12:  # five batches an epoch: in the middle of the third
+            raise KeyboardInterrupt
+        return bounds.terms(model, x)
+
+    result = run(objective=interrupting, epochs=5)
+    assert result.stopped == "interrupted" and len(result.history) == 2
+    assert weights(result).isfinite().all()
+
+
+def test_nan_stops_at_once_and_says_where(tmp_path):
+    calls = 0
+
+    def breaking(model, x):
+        nonlocal calls
+        calls += torch.is_grad_enabled()
+        d, r = bounds.terms(model, x)
+        return bounds.Terms(d, r * (float("nan") if calls == 8 else 1.0))
+
+    path = tmp_path / "run.pt"
+    with pytest.raises(FloatingPointError, match=r"epoch 2, batch 3 of 5 .*rate nan"):
+        run(objective=breaking, checkpoint=path)
+    assert calls == 8
+    assert read_checkpoint(path)["epoch"] == 1  # the last whole epoch is still there
+
+
+RESUME = """
+    import sys, os, signal, torch
+    from course_lib import bounds, training_run
+    from course_lib.training import fit
+    sys.path.insert(0, {folder!r})
+    from test_training import blobs, small_model
+
+    calls = 0
+    def objective(model, x):
+        global calls
+        calls += 1
+        if calls == {die}:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return bounds.terms(model, x)
+
+    torch.set_num_threads(1)
+    fit(small_model(), blobs(), objective=objective, epochs=6, batch_size=50, binarize=True,
+        validation=0.2, ema=0.9, warmup_epochs=2, clip_norm=5.0, patience=4, progress=False,
+        device="cpu", checkpoint={path!r}, resume=True)
+"""
+
+
+def test_a_killed_run_resumes_bit_for_bit(tmp_path):
+    """SIGKILL in three different epochs, the first before any checkpoint exists."""
+
+    def launch(path, die):
+        code = textwrap.dedent(RESUME).format(
+            folder=os.path.dirname(__file__), path=str(path), die=die
+        )
+        return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+    broken, whole = tmp_path / "broken.pt", tmp_path / "whole.pt"
+    for die in (3, 9, 14):
+        assert launch(broken, die).returncode == -signal.SIGKILL
+    for path in (broken, whole):
+        done = launch(path, -1)
+        assert done.returncode == 0, done.stderr
+    a, b = read_checkpoint(broken), read_checkpoint(whole)
+    for part in ("weights", "result", "average"):
+        assert all(torch.equal(a[part][k], b[part][k]) for k in b[part]), part
+    strip = [{k: v for k, v in row.items() if k != "seconds"} for row in a["history"]]
+    assert strip == [{k: v for k, v in r.items() if k != "seconds"} for r in b["history"]]
+    assert [p.name for p in tmp_path.iterdir() if p.suffix == ".tmp"] == []
+
+
+def test_a_finished_run_resumes_to_itself(tmp_path):
+    path = tmp_path / "run.pt"
+    result = run(checkpoint=path)
+    again = run(checkpoint=path, resume=True)
+    assert torch.equal(weights(result), weights(again)) and again.history == result.history
+    assert torch.equal(weights(load_model(path)), weights(result))
+
+
+def test_an_existing_checkpoint_is_not_overwritten(tmp_path):
+    path = tmp_path / "run.pt"
+    run(checkpoint=path)
+    before = path.read_bytes()
+    with pytest.raises(FileExistsError, match="resume=True"):
+        run(checkpoint=path)
+    with pytest.raises(ValueError, match="lr was 0.002 and is 0.1"):
+        run(checkpoint=path, resume=True, lr=0.1)
+    with pytest.raises(ValueError, match="data was"):
+        run(blobs(200), checkpoint=path, resume=True)
+    assert path.read_bytes() == before
+
+
+def test_compiled_training_gives_the_eager_result():
+    from course_lib.training import _check_compiler
+
+    try:
+        _check_compiler(torch.device("cpu"))
+    except ValueError as reason:
+        pytest.skip(str(reason))
+    # 300 images less none for validation, in batches of 128: the last one is short.
+    eager, compiled = (run(compile=c, validation=0, batch_size=128) for c in (False, True))
+    torch.testing.assert_close(weights(compiled), weights(eager), rtol=1e-3, atol=1e-4)
+
+
+def test_bfloat16_reaches_nearly_the_same_loss():
+    kwargs = {"epochs": 10, "validation": 0.2, "lr": 1e-2}
+    full, half = run(**kwargs), run(bf16=True, **kwargs)
+    difference = half.history[-1]["valid_loss"] - full.history[-1]["valid_loss"]
+    assert abs(difference) < 1.0  # nats, of about 14; a broken autocast stays near 25
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"epochs": 0}, "epochs is 0"),
+        ({"batch_size": 1.5}, "batch_size is 1.5"),
+        ({"lr": float("nan")}, "lr is nan"),
+        ({"optimizer": "adm"}, "Did you mean 'adam'"),
+        ({"schedule": "cosin"}, "Did you mean 'cosine'"),
+        ({"beta": -1}, "neither may be negative"),
+        ({"ema": 1.0}, "between 0 and 1"),
+        ({"validation": 300}, "leaves no training data"),
+        ({"patience": 3, "validation": 0}, "patience needs a validation split"),
+        ({"resume": True}, "resume=True needs checkpoint"),
+        ({"progress": "baar"}, "Did you mean 'bar'"),
+        ({"objective": lambda m, x: bounds.terms(m, x).elbo.mean()}, "one loss per example"),
+        ({"data": torch.rand(0, 1, 6, 6)}, "is empty"),
+        ({"data": torch.rand(9, 6, 6)}, "images"),
+        ({"data": torch.rand(9, 1, 6, 6) * 255}, "Divide 8-bit images by 255"),
+        ({"data": (torch.rand(9, 1, 6, 6), torch.zeros(8))}, "9 images but 8 rows"),
+    ],
+)
+def test_bad_input_gets_a_sentence(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        run(**kwargs)
+
+
+def test_integer_images_are_refused():
+    with pytest.raises(TypeError, match=r"x\.float\(\) / 255"):
+        run(torch.zeros(9, 1, 6, 6, dtype=torch.uint8))
+
+
+def test_epochs_are_timed():
+    start = time.perf_counter()
+    result = run()
+    assert 0 < sum(row["seconds"] for row in result.history) <= time.perf_counter() - start
