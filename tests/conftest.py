@@ -1,0 +1,76 @@
+"""What every test stands on: one number of threads, folders of its own, and reasons to skip."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+# No deadline, since the machine may be busy, and the same examples in every run.
+hypothesis.settings.register_profile("course", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("course")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give the run its own cache and notes; kernels and other processes inherit them.
+
+    The stored outputs of the notebooks were made on a CPU with the default data, so that is what
+    the tests meet unless COURSE_DEVICE says otherwise.
+    """
+    own = Path(tempfile.mkdtemp(prefix="course-tests-"))
+    config.add_cleanup(lambda: shutil.rmtree(own, ignore_errors=True))
+    os.environ["COURSE_CACHE"] = str(own / "cache")
+    os.environ["COURSE_NOTES"] = str(own / "notes")
+    os.environ.setdefault("COURSE_DEVICE", "cpu")
+    os.environ.setdefault("COURSE_THREADS", "2")
+    os.environ.pop("COURSE_DATASET", None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _threads() -> None:
+    import torch
+
+    torch.set_num_threads(int(os.environ["COURSE_THREADS"]))
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    """Start every test from one seed, so that it does not depend on the tests before it."""
+    import torch
+
+    torch.manual_seed(0)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("cuda"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("there is no CUDA device")
+    if item.get_closest_marker("browser"):
+        if not any(map(shutil.which, BROWSERS)):
+            pytest.skip(f"there is no browser ({', '.join(BROWSERS)})")
+        if find_spec("playwright") is None:
+            pytest.skip("playwright is not installed")
+
+
+@pytest.fixture(scope="session")
+def browser_path() -> str:
+    """Return the browser to drive; for tests marked ``browser``."""
+    return next(filter(None, map(shutil.which, BROWSERS)))
+
+
+@pytest.fixture(scope="session")
+def mnist_folder() -> Path:
+    """Return the folder with torchvision's ``MNIST/raw``; skip where COURSE_DATA names none."""
+    folder = Path(os.environ.get("COURSE_DATA") or "nowhere")
+    if not (folder / "MNIST" / "raw").is_dir():
+        pytest.skip("real MNIST is not here: COURSE_DATA names no folder with MNIST/raw")
+    return folder
