@@ -1,0 +1,60 @@
+# The course in a few commands: `make help` lists them. Everything is installed into .venv.
+
+PYTHON ?= python3
+VENV ?= .venv
+LAB ?=
+TESTS ?= tests notebooks
+ARGS ?=
+NOTEBOOKS ?= $(wildcard notebooks/*.ipynb)
+
+py := $(VENV)/bin/python
+usable := $(shell $(py) -c 'import sys, pip; print(sys.version_info >= (3, 10) or "")' 2>/dev/null)
+as_root := $(if $(filter 0,$(shell id -u)),--allow-root)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help lab test lint notebooks clean check-python
+
+help:  ## list what can be made
+	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "make %-10s %s\n", $$1, $$2 }'
+
+lab: $(VENV)/.lab  ## install the course and open JupyterLab at the first notebook (LAB="--no-browser --port 8890")
+	$(py) -m jupyterlab $(as_root) $(LAB) notebooks/00_start_here.ipynb
+
+test: lint  ## install what the tests need and run them all (TESTS=tests/data ARGS="-k strokes")
+	$(py) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=120 $(ARGS) $(TESTS)
+
+lint: $(VENV)/.test  ## look at the style of code and notebooks
+	$(py) -m ruff check
+	$(py) -m ruff format --check
+
+notebooks: $(VENV)/.test  ## run the notebooks and store their outputs (NOTEBOOKS=notebooks/03*.ipynb)
+	$(py) tests/notebooks/store.py $(NOTEBOOKS)
+
+clean:  ## remove .venv and what the tools leave behind
+	rm -rf $(VENV) build course_lib.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp is written last, so that an installation that was interrupted is taken up again. torch
+# and torchvision have to match, which is why one call of pip resolves and installs everything.
+$(VENV)/.lab: pyproject.toml $(VENV)/.python
+	$(py) -m pip install --editable '.[lab]'
+	$(py) -m course_lib doctor
+	@touch $@
+
+$(VENV)/.test: pyproject.toml $(VENV)/.python
+	$(py) -m pip install --editable '.[lab,test]'
+	$(py) -m course_lib doctor
+	@touch $(VENV)/.lab $@
+
+# Made anew where its Python no longer runs: half made, or the system's Python was replaced.
+$(VENV)/.python: $(if $(usable),,check-python)
+	$(if $(usable),,$(PYTHON) -m venv --clear $(VENV))
+	@touch $@
+
+check-python:
+	@command -v $(PYTHON) >/dev/null || \
+	  { echo "There is no '$(PYTHON)' here: install Python 3.10 or newer, or name yours with 'make lab PYTHON=python3.12'." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "The course needs Python 3.10 or newer, and '$(PYTHON)' is older ($$($(PYTHON) -V 2>&1)): name a newer one with 'make lab PYTHON=python3.12'." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "'$(PYTHON)' cannot make virtual environments: install its venv package (Debian, Ubuntu: apt install python3-venv) and run make again." >&2; exit 1; }
