@@ -73,8 +73,12 @@ class Run:
         if settings["ema"] is not None:
             average = get_ema_multi_avg_fn(settings["ema"])
             self.average = AveragedModel(model, multi_avg_fn=average, use_buffers=True)
-        # Shapes are static: one graph for full batches; a short last batch runs uncompiled.
-        self.compiled = torch.compile(objective, dynamic=False) if settings["compile"] else None
+        self.compiled = None
+        if settings["compile"]:
+            # Shapes are static: one graph for full batches; a short last batch runs uncompiled.
+            # Noise comes from torch's own generator, so the run is the eager one, only faster.
+            options = {"fallback_random": True}
+            self.compiled = torch.compile(objective, dynamic=False, options=options)
         self.steps = math.ceil(len(train[0]) / settings["batch_size"])
         self.epoch, self.history = 0, []
         self.best: dict | None = None  # {"loss", "epoch", "weights"}, kept only with patience
