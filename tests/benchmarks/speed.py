@@ -1,0 +1,254 @@
+"""Images per second of this library's training loop beside the loops that people use.
+
+    make bench                                      # or:
+    COURSE_DATA=... python tests/benchmarks/speed.py [--rounds 5] [--threads 2]
+
+Every contender trains the same 784-400-20 VAE (batch 128, Adam, learning rate 1e-3, grey MNIST,
+summed cross-entropy plus KL) for one epoch a round; the contenders take turns, so that a drift of
+the machine's speed meets all of them, and ratios are taken round by round. The first round warms
+up (compilation, caches) and is not counted. The loss of the last epoch is printed beside the speed:
+a fast loop that trains worse would be no gain.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import importlib.util
+import logging
+import os
+import platform
+import statistics
+import tempfile
+import time
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.data import DataLoader
+from torchvision import transforms
+from torchvision.datasets import MNIST
+
+from course_lib import default_device
+from course_lib.data import cache, load
+from course_lib.models import mlp_vae
+from course_lib.training import fit
+
+BATCH = 128
+LAYERS = [(784, 400), (400, 40), (20, 400), (400, 784)]
+
+
+class PlainVAE(nn.Module):
+    """The network as it stands in most tutorials, with torch's default initialization."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc1, self.fc21, self.fc22 = nn.Linear(784, 400), nn.Linear(400, 20), nn.Linear(400, 20)
+        self.fc3, self.fc4 = nn.Linear(20, 400), nn.Linear(400, 784)
+
+    def forward(self, x):
+        h = F.relu(self.fc1(x))
+        mu, logvar = self.fc21(h), self.fc22(h)
+        z = mu + torch.exp(0.5 * logvar) * torch.randn_like(mu)
+        return self.fc4(F.relu(self.fc3(z))), mu, logvar
+
+
+def plain_loss(model, x):
+    logits, mu, logvar = model(x)
+    bce = F.binary_cross_entropy_with_logits(logits, x, reduction="sum")
+    return bce - 0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp())
+
+
+def copied_loop(device):
+    """(a) A DataLoader over the data set with its per-image transform; one ``item`` a step."""
+    model = PlainVAE().to(device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    data = MNIST(os.environ.get("COURSE_DATA") or cache.folder(), transform=transforms.ToTensor())
+    loader = DataLoader(data, batch_size=BATCH, shuffle=True)
+
+    def epoch():
+        total = 0.0
+        for x, _ in loader:
+            x = x.view(-1, 784).to(device)
+            optimizer.zero_grad()
+            loss = plain_loss(model, x)
+            loss.backward()
+            total += loss.item()
+            optimizer.step()
+        return total / len(data)
+
+    return epoch
+
+
+def tensor_loop(device, images):
+    """(c) The same steps over a tensor in memory."""
+    model = PlainVAE().to(device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    x = images.flatten(1).to(device)
+
+    def epoch():
+        total = torch.zeros((), device=device)
+        for index in torch.randperm(len(x), device=device).split(BATCH):
+            optimizer.zero_grad()
+            loss = plain_loss(model, x[index])
+            loss.backward()
+            total += loss.detach()
+            optimizer.step()
+        return total.item() / len(x)
+
+    return epoch
+
+
+def pythae_loop(images):
+    """(b) pythae's VAE with its trainer, its output kept quiet; the same network."""
+    from pythae.data.datasets import BaseDataset
+    from pythae.models import VAE, VAEConfig
+    from pythae.models.base.base_utils import ModelOutput
+    from pythae.models.nn import BaseDecoder, BaseEncoder
+    from pythae.trainers import BaseTrainer, BaseTrainerConfig
+
+    class Encoder(BaseEncoder):
+        def __init__(self):
+            super().__init__()
+            self.fc1, self.mu = nn.Linear(784, 400), nn.Linear(400, 20)
+            self.logvar = nn.Linear(400, 20)
+
+        def forward(self, x):
+            h = F.relu(self.fc1(x.flatten(1)))
+            return ModelOutput(embedding=self.mu(h), log_covariance=self.logvar(h))
+
+    class Decoder(BaseDecoder):
+        def __init__(self):
+            super().__init__()
+            self.fc3, self.fc4 = nn.Linear(20, 400), nn.Linear(400, 784)
+
+        def forward(self, z):
+            x = torch.sigmoid(self.fc4(F.relu(self.fc3(z))))
+            return ModelOutput(reconstruction=x.view(-1, 1, 28, 28))
+
+    config = VAEConfig(input_dim=(1, 28, 28), latent_dim=20, reconstruction_loss="bce")
+    model = VAE(config, Encoder(), Decoder())
+    data = BaseDataset(images, torch.zeros(len(images)))
+    logging.disable(logging.WARNING)
+
+    def epoch():
+        # The trainer owns its epochs; the time of starting one is a few milliseconds.
+        with tempfile.TemporaryDirectory() as folder:
+            settings = BaseTrainerConfig(
+                output_dir=folder,
+                num_epochs=1,
+                per_device_train_batch_size=BATCH,
+                learning_rate=1e-3,
+                optimizer_cls="Adam",
+            )
+            trainer = BaseTrainer(model=model, train_dataset=data, training_config=settings)
+            trainer.train()
+        model.eval()
+        with torch.no_grad():
+            return float(model({"data": images[:10_000]}).loss)
+
+    return epoch
+
+
+def course_loop(device, images, **switches):
+    """This library's ``fit``, one epoch a call, on the same model throughout."""
+    model = mlp_vae()
+
+    def epoch():
+        result = fit(
+            model, images, epochs=1, batch_size=BATCH, lr=1e-3, schedule="constant",
+            validation=0, device=device, progress=False, **switches,
+        )  # fmt: skip
+        return result.history[-1]["train_loss"]
+
+    return epoch
+
+
+def matmul_rate(device) -> float:
+    """Images per second if a training step were its matrix products and nothing else."""
+    products = []
+    for n_in, n_out in LAYERS:
+        x, w = torch.randn(BATCH, n_in, device=device), torch.randn(n_out, n_in, device=device)
+        g = torch.randn(BATCH, n_out, device=device)
+        products += [lambda x=x, w=w: x @ w.T, lambda g=g, x=x: g.T @ x]
+        if n_in != 784:  # the gradient with respect to the pixels is not needed
+            products.append(lambda g=g, w=w: g @ w)
+
+    def once():
+        for product in products:
+            product()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+
+    return BATCH / min(_seconds(once) for _ in range(200))
+
+
+def _seconds(function) -> float:
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def processor() -> str:
+    try:
+        with open("/proc/cpuinfo") as file:
+            names = [
+                line.split(":", 1)[1].strip() for line in file if line.startswith("model name")
+            ]
+        return names[0]
+    except (OSError, IndexError):
+        return platform.processor() or platform.machine()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="counted rounds")
+    parser.add_argument("--threads", type=int, default=2, help="torch's threads on the CPU")
+    parser.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
+    a = parser.parse_args()
+    torch.set_num_threads(a.threads)
+    torch.manual_seed(0)
+    device = torch.device(a.device) if a.device else default_device()
+    images = load("mnist").train
+
+    contenders = {"(a) DataLoader and ToTensor": copied_loop(device)}
+    if importlib.util.find_spec("pythae") and device.type == "cpu":
+        contenders["(b) pythae's trainer"] = pythae_loop(images)
+    contenders |= {
+        "(c) loop over a tensor": tensor_loop(device, images),
+        "fit": course_loop(device, images),
+        "fit, compile": course_loop(device, images, compile=True),
+        "fit, bf16": course_loop(device, images, bf16=True),
+        "fit, compile and bf16": course_loop(device, images, compile=True, bf16=True),
+    }
+    speeds = {name: [] for name in contenders}
+    losses, ceiling = {}, []
+    for turn in range(a.rounds + 1):
+        for name, epoch in contenders.items():
+            seconds = _seconds(lambda e=epoch, n=name: losses.__setitem__(n, e()))
+            if turn:
+                speeds[name].append(len(images) / seconds)
+        if turn:
+            ceiling.append(matmul_rate(device))
+
+    where = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
+    print(f"{datetime.date.today()}, {where}, {a.threads} threads, torch {torch.__version__}")
+    print(f"medians of {a.rounds} rounds; loss: nats per image, epoch {a.rounds + 1}\n")
+    print("| loop | images/s | times (a) | times (b) | of matmul rate | loss |")
+    print("|---|---|---|---|---|---|")
+    for name, values in speeds.items():
+        cells = [f"{statistics.median(values):,.0f}"]
+        for other in ("(a)", "(b)"):
+            key = next((n for n in speeds if n.startswith(other)), None)
+            ratios = [v / w for v, w in zip(values, speeds[key], strict=True)] if key else []
+            cells.append(f"{statistics.median(ratios):.2f}" if ratios else "not installed")
+        shares = [v / c for v, c in zip(values, ceiling, strict=True)]
+        cells += [f"{statistics.median(shares):.0%}", f"{losses[name]:.1f}"]
+        print(f"| {name} | {' | '.join(cells)} |")
+    print(f"| matrix products alone | {statistics.median(ceiling):,.0f} | | | 100% | |")
+
+
+if __name__ == "__main__":
+    main()
