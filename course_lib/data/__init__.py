@@ -1,0 +1,16 @@
+"""Data as tensors in memory: images (``load``), the drawing of ``strokes``, and 2-D ``toys``."""
+
+from course_lib.data import strokes, toys
+from course_lib.data.binarization import binarize, fixed_binarization
+from course_lib.data.images import DATASETS, Images, available, load
+
+__all__ = [
+    "DATASETS",
+    "Images",
+    "available",
+    "binarize",
+    "fixed_binarization",
+    "load",
+    "strokes",
+    "toys",
+]
