@@ -85,13 +85,18 @@ class VAE(nn.Module):
             num_images: how many.
             mean: return E[x|z] instead of a draw of x; smoother, and not a sample of the model.
         """
-        p = self.likelihood(self.prior().sample((num_images,)))
-        return p.mean if mean else p.sample()
+        z = self.prior().sample((num_images,))
+        return self.mean_image(z) if mean else self.likelihood(z).sample()
+
+    @torch.no_grad()
+    def mean_image(self, z: Tensor) -> Tensor:
+        """Return E[x|z] for ``z: [..., L]``, without gradient: ``[..., C, H, W]``."""
+        return self.likelihood(z).mean
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
         """Return E[x|z] at z = mu(x), ``[B, C, H, W]``."""
-        return self.likelihood(self.encode(x)[0]).mean
+        return self.mean_image(self.encode(x)[0])
 
 
 def mlp_vae(
