@@ -1,0 +1,173 @@
+"""What a learner does first: open the first notebook in JupyterLab, run it all, see images."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+
+FIRST = Path(__file__).resolve().parents[2] / "notebooks" / "00_start_here.ipynb"
+START_SECONDS = 120
+RUN_SECONDS = 300  # generous: a hang must end; how fast the notebook is, is measured elsewhere
+CHROMIUM_FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+SETTINGS = {
+    # All cells stay in the page, also those out of sight, so that they can be looked at.
+    "notebook-extension/tracker": {"windowingMode": "none"},
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+}
+
+
+@pytest.fixture
+def notebook(tmp_path) -> Path:
+    """A copy of the first notebook without outputs: what is seen later comes from this run."""
+    if not FIRST.exists():
+        pytest.skip("notebooks/00_start_here.ipynb is not there yet")
+    content = nbformat.read(FIRST, as_version=4)
+    for cell in content.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    path = tmp_path / "notebooks" / FIRST.name
+    path.parent.mkdir()
+    nbformat.write(content, path)
+    return path
+
+
+@pytest.fixture
+def lab(notebook, tmp_path) -> Iterator[str]:
+    """Start JupyterLab on a loopback port with settings of its own; yield the page to open."""
+    for name, values in SETTINGS.items():
+        plugin, _, setting = name.partition("/")
+        file = tmp_path / "settings" / "@jupyterlab" / plugin / f"{setting}.jupyterlab-settings"
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps(values))
+    own = {
+        "JUPYTER_CONFIG_DIR": "config",
+        "JUPYTER_RUNTIME_DIR": "runtime",
+        "JUPYTERLAB_SETTINGS_DIR": "settings",
+        "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+        "IPYTHONDIR": "ipython",
+    }
+    log = tmp_path / "jupyterlab.log"
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--port=0"),
+                f"--ServerApp.root_dir={notebook.parent}",
+                "--ServerApp.ip=127.0.0.1",
+                "--IdentityProvider.token=course",
+            ],
+            env=os.environ | {name: str(tmp_path / folder) for name, folder in own.items()},
+            cwd=notebook.parent,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        yield f"{_address(server, tmp_path / 'runtime', log)}lab/tree/{notebook.name}?token=course"
+    finally:
+        server.send_signal(signal.SIGTERM)
+        try:
+            server.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(server.pid, signal.SIGKILL)
+            server.wait()
+
+
+def _address(server: subprocess.Popen, runtime: Path, log: Path) -> str:
+    """Wait until the server answers and return its address."""
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end and server.poll() is None:
+        for file in runtime.glob("jpserver-*.json"):
+            try:
+                url = json.loads(file.read_text())["url"]
+                with urllib.request.urlopen(f"{url}api/status?token=course", timeout=5):
+                    return url
+            except (OSError, ValueError):
+                pass  # half written, or not listening yet
+        time.sleep(0.2)
+    raise AssertionError(f"JupyterLab did not start:\n{log.read_text()[-3000:]}")
+
+
+def _run_all(page) -> None:
+    """Choose Run All Cells, and wait until no cell is running or waiting."""
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    page.wait_for_function(
+        """() => {
+            const prompts = [...document.querySelectorAll(".jp-CodeCell .jp-InputPrompt")];
+            const words = prompts.map((prompt) => prompt.textContent.trim());
+            const begun = words.some((word) => /[0-9]/.test(word));
+            return begun && !words.some((word) => word.includes("*"));
+        }""",
+        timeout=RUN_SECONDS * 1000,
+    )
+
+
+def _save(page, path: Path) -> nbformat.NotebookNode:
+    """Save the notebook in the page and return what is then in the file."""
+    before = path.stat().st_mtime_ns
+    page.keyboard.press("Control+s")
+    end = time.monotonic() + 30
+    while path.stat().st_mtime_ns == before:
+        assert time.monotonic() < end, "JupyterLab did not save the notebook"
+        page.wait_for_timeout(100)
+    page.wait_for_timeout(500)  # until the last byte is written
+    return nbformat.read(path, as_version=4)
+
+
+@pytest.mark.browser
+def test_first_notebook_generates_images(lab, notebook, browser_path):
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=browser_path, headless=True, args=list(CHROMIUM_FLAGS)
+        )
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.set_default_timeout(START_SECONDS * 1000)
+        page.goto(lab)
+        page.get_by_text(re.compile(r"^Python 3.* \| Idle$")).wait_for()  # in the status bar
+        _run_all(page)
+        saved = _save(page, notebook)
+        # JupyterLab keeps alternative text in the file and does not put it on the page.
+        generated = [i for i, cell in enumerate(saved.cells) if _shows_generated(cell)]
+        widths = [
+            page.locator(f".jp-Notebook .jp-Cell >> nth={i}")
+            .locator(".jp-OutputArea img")
+            .evaluate_all("images => images.map((image) => image.complete * image.naturalWidth)")
+            for i in generated
+        ]
+        browser.close()
+
+    code = [cell for cell in saved.cells if cell.cell_type == "code"]
+    errors = [o for cell in code for o in cell.outputs if o.output_type == "error"]
+    assert not errors, f"{errors[0].ename}: {errors[0].evalue}"
+    assert [c.execution_count for c in code] == list(range(1, len(code) + 1))
+    assert generated, "no picture has alternative text that begins with 'Generated'"
+    assert all(shown and min(shown) > 50 for shown in widths), f"images not shown: {widths}"
+
+
+def _shows_generated(cell: nbformat.NotebookNode) -> bool:
+    """Say whether a picture below the cell is described as generated images."""
+    metadata = [output.get("metadata", {}) for output in cell.get("outputs", [])]
+    return any(m.get("image/png", {}).get("alt", "").startswith("Generated") for m in metadata)
