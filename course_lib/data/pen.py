@@ -121,7 +121,7 @@ def draw_ink(points: np.ndarray, radius: np.ndarray, pen: np.ndarray, size: int)
     """Lay ink along the lines of :func:`trace`: float32 ``[N, size, size]`` in [0, 1].
 
     A pixel's ink falls from 1 to 0 over one pixel across the edge of the nearest segment. Each
-    segment visits only a window of pixels around it, the same for all N images at once.
+    segment visits only a window of pixels around it, for all N images at once.
     """
     num = len(points)
     start, end = points[:, :-1], points[:, 1:]
@@ -133,14 +133,10 @@ def draw_ink(points: np.ndarray, radius: np.ndarray, pen: np.ndarray, size: int)
     along_x = np.where(length > 0, along_x, 1.0)  # a dot: any direction will do
     mean = radius[:, :1] * 0.5 + radius[:, -1:] * 0.5
     reach = radius * (1 + 0.5 / mean)
-    window = int(
-        np.ceil((np.maximum(np.abs(step[..., 0]), np.abs(step[..., 1])) + 2 * reach).max())
-    )
-    window += 1
-    padded = size + 2 * window
-
+    span = np.maximum(np.abs(step[..., 0]), np.abs(step[..., 1])) + 2 * reach
+    window = min(int(np.ceil(span.max())) + 1, size)
     corner = np.floor(middle - (window - 1) / 2)
-    corner = np.minimum(np.maximum(corner, -window), size)
+    corner = np.minimum(np.maximum(corner, 0), size - window)  # all it reaches that is on the paper
     offset = np.arange(window) + 0.5
     # Distances are measured in pen radii: along and across each segment, by column and by row.
     dx = (corner[..., 0] - middle[..., 0])[..., None] + offset
@@ -153,12 +149,12 @@ def draw_ink(points: np.ndarray, radius: np.ndarray, pen: np.ndarray, size: int)
     col_along, row_along = by_pixel(dx * along_x[..., None]), by_pixel(dy * along_y[..., None])
     col_across, row_across = by_pixel(dx * along_y[..., None]), by_pixel(dy * along_x[..., None])
     half = np.ascontiguousarray(half.T, dtype=np.float32)
-    corner = corner.astype(np.int64) + window
-    first = (np.arange(num)[:, None] * padded + corner[..., 1]) * padded + corner[..., 0]
+    corner = corner.astype(np.int64)
+    first = (np.arange(num)[:, None] * size + corner[..., 1]) * size + corner[..., 0]
     first = np.ascontiguousarray(first.T)
-    inside = (np.arange(window)[:, None] * padded + np.arange(window))[..., None]
+    inside = (np.arange(window)[:, None] * size + np.arange(window))[..., None]
 
-    nearest = np.full(num * padded * padded, 1e9, dtype=np.float32)  # squared, in pen radii
+    nearest = np.full(num * size * size, 1e9, dtype=np.float32)  # squared, in pen radii
     u = np.empty((window, window, num), dtype=np.float32)
     v, old, where = np.empty_like(u), np.empty_like(u), np.empty(u.shape, dtype=np.int64)
     for k in range(SEGMENTS):
@@ -174,8 +170,8 @@ def draw_ink(points: np.ndarray, radius: np.ndarray, pen: np.ndarray, size: int)
         np.take(nearest, where, out=old, mode="clip")
         np.minimum(u, old, out=u)
         nearest[where] = u
-    rho = nearest.reshape(num, padded, padded)[:, window : window + size, window : window + size]
+    rho = np.sqrt(nearest).reshape(num, size, size)
     edge = mean.astype(np.float32)[..., None]
-    ink = (1 - np.sqrt(rho)) * edge + np.float32(0.5)
+    ink = (1 - rho) * edge + np.float32(0.5)
     faint = np.minimum(edge * 2, 1)  # a pen thinner than a pixel never fills one
     return np.minimum(np.maximum(ink, 0), 1) * faint
