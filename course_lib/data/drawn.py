@@ -22,15 +22,16 @@ SLOW = 2_000  # from this many images on, drawing takes long enough for a progre
 def _path(split: str, size: int, color: bool) -> Path:
     """Return where a split is kept.
 
-    The name holds a fingerprint of the first images: when the drawing code changes, so does the
-    file, and nobody has to remember to raise a version number.
+    The name holds the version of the drawing code, and a fingerprint of the first images for the
+    day when somebody changes the code and forgets to raise the version.
     """
     few = strokes.draw(SAMPLE, size=size, seed=0, split=split, color=color)
     fingerprint = hashlib.sha256(few.images.numpy().tobytes())
     for name, values in few.factors.items():
         fingerprint.update(name.encode() + values.numpy().tobytes())
-    kind = "color" if color else "grey"
-    return cache.folder() / f"strokes-{split}-{size}-{kind}-{fingerprint.hexdigest()[:12]}.npz"
+    kind = f"{size}-{'color' if color else 'grey'}-{split}"
+    mark = f"v{strokes.VERSION}-{fingerprint.hexdigest()[:12]}"
+    return cache.folder() / f"strokes-{kind}-{mark}.npz"
 
 
 def _load(path: Path, num_images: int) -> Strokes | None:

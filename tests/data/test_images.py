@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from course_lib.data import DATASETS, Images, available, cache, load, strokes
+from course_lib.data.images import _as_float as as_float
 
 
 @pytest.fixture
@@ -109,6 +110,11 @@ def test_another_drawing_code_does_not_meet_the_old_images(drawings, monkeypatch
     monkeypatch.setattr(strokes, "draw", inverted)
     new = small()
     torch.testing.assert_close(new.train, 1 - old.train)
+    monkeypatch.setattr(strokes, "draw", draw)
+    drawings.clear()
+    monkeypatch.setattr(strokes, "VERSION", strokes.VERSION + 1)
+    small()
+    assert drawings == [40, 20]
 
 
 @pytest.mark.parametrize("how", ["truncated", "empty", "a flipped bit", "another format"])
@@ -167,11 +173,22 @@ def test_a_name_is_met_with_the_nearest(cache_folder):
         load("fashion-mnist")
 
 
-@given(value=st.integers(max_value=0) | st.floats() | st.booleans() | st.text(max_size=3))
-def test_bad_numbers_are_refused_at_the_door(value):
-    for option in ("num_train", "num_test", "size"):
-        with pytest.raises(ValueError, match=f"{option} is .* a whole number from [18] to"):
-            load("strokes", **{option: value})
+@given(
+    name=st.sampled_from(DATASETS),
+    option=st.sampled_from(["num_train", "num_test", "size"]),
+    value=st.integers(max_value=0) | st.floats() | st.booleans() | st.text(max_size=3),
+)
+def test_bad_numbers_are_refused_at_the_door(name, option, value):
+    with pytest.raises(ValueError, match=f"{option} is .* a whole number from [18] to"):
+        load(name, **{option: value})
+
+
+def test_shrinking_averages_what_it_drops():
+    stripes = torch.zeros(1, 1, 28, 28, dtype=torch.uint8)
+    stripes[..., ::2] = 255
+    for size in (9, 10, 14):
+        grey = as_float(stripes, size)[..., 1:-1, 1:-1]
+        assert (grey - 0.5).abs().max() < 0.1  # sampling alone would leave some of the stripes
 
 
 def test_repr_is_short_and_says_what_there_is(cache_folder):
