@@ -6,10 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-import torch
-
 from course_lib import default_device
-from course_lib.errors import unknown
 
 DESCRIPTION = """\
 Train, sample and evaluate variational autoencoders from the command line.
@@ -61,8 +58,14 @@ def main(argv: list[str] | None = None) -> int:
         return 2
 
 
+# Every command imports what it needs: the doctor has to run where torch does not load.
+
+
 def _train(a: argparse.Namespace) -> int:
+    import torch
+
     from course_lib.data import load
+    from course_lib.errors import unknown
     from course_lib.models import MODELS
     from course_lib.training import fit
 
@@ -112,6 +115,7 @@ def _train(a: argparse.Namespace) -> int:
 
 
 def _sample(a: argparse.Namespace) -> int:
+    import torch
     from torchvision.transforms.functional import to_pil_image
     from torchvision.utils import make_grid
 
