@@ -341,8 +341,9 @@ def split_average_kl(
             "one value per latent."
         )
     mu, logvar = mu.double(), logvar.double()
-    generator = torch.Generator(mu.device).manual_seed(seed)
-    eps = torch.randn(num_samples, *mu.shape, generator=generator, dtype=mu.dtype, device=mu.device)
+    # Drawn on the CPU, so that a seed gives the same numbers on every device.
+    generator = torch.Generator().manual_seed(seed)
+    eps = torch.randn(num_samples, *mu.shape, generator=generator, dtype=mu.dtype).to(mu.device)
     noise = eps * torch.exp(0.5 * logvar)
     z = mu + noise
 

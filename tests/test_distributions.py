@@ -140,6 +140,13 @@ def test_logistic_moments_by_enumeration(dtype):
     torch.testing.assert_close(d.variance.double(), variance, **tolerance)
 
 
+def test_logistic_small_variances_keep_their_digits_in_float32():
+    loc, log_scale = torch.full((5,), 0.9), torch.linspace(-9.0, -5.0, 5)
+    got = DiscretizedLogistic(loc, log_scale).variance.double()
+    exact = DiscretizedLogistic(loc.double(), log_scale.double()).variance
+    torch.testing.assert_close(got, exact, rtol=1e-3, atol=0)
+
+
 def test_logistic_refuses_values_off_its_grid():
     d = DiscretizedLogistic(torch.zeros(3), torch.zeros(3))
     eight_bit = torch.arange(256, dtype=torch.uint8)
@@ -153,9 +160,10 @@ def test_logistic_refuses_values_off_its_grid():
     with pytest.raises(ValueError, match="not broadcastable"):
         d.log_prob(torch.zeros(4))
     sixteen_bit = DiscretizedLogistic(0.0, 0.0, levels=65536)
-    assert sixteen_bit.support.check(torch.arange(65536).float() / 65535).all()
+    assert sixteen_bit.support.check(torch.arange(65536).float() * (1 / 65535)).all()
     loose = DiscretizedLogistic(torch.zeros(3), torch.zeros(3), validate_args=False)
     near = torch.tensor([0.0, 0.3, 1.0])
+    torch.testing.assert_close(loose.expand((2, 3)).log_prob(near)[0], loose.log_prob(near))
     torch.testing.assert_close(loose.log_prob(near), d.log_prob((near * 255).round() / 255))
 
 
@@ -195,6 +203,8 @@ def test_continuous_bernoulli_in_high_precision(logit, dtype):
         assert close(gradient.item(), pixel - mean, rel)  # d log p / d logits = x - mean
     assert close(d.mean.item(), mean, rel)
     assert close(d.variance.item() / float(variance), 1, 1e-4 if dtype is torch.float32 else 1e-12)
+    (skew,) = torch.autograd.grad(d.variance, logits)
+    assert skew.isfinite()
     (slope,) = torch.autograd.grad(d.mean, logits)  # d mean / d logits = variance
     assert close(slope.item() / float(variance), 1, 1e-4 if dtype is torch.float32 else 1e-12)
 
@@ -246,8 +256,11 @@ def test_continuous_bernoulli_samples_follow_the_density(logit):
 
 def test_continuous_bernoulli_refuses_values_outside_the_unit_interval():
     d = ContinuousBernoulli(torch.zeros(2))
-    with pytest.raises(ValueError, match="support"):
-        d.log_prob(torch.tensor([0.5, 1.5]))
+    for checked in (d, d.expand((3, 2))):
+        with pytest.raises(ValueError, match="support"):
+            checked.log_prob(torch.tensor([0.5, 1.5]))
+    loose = ContinuousBernoulli(torch.zeros(2), validate_args=False).expand((3, 2))
+    assert loose.log_prob(torch.tensor([0.5, 1.5])).shape == (3, 2)
 
 
 # both
@@ -257,6 +270,7 @@ def test_continuous_bernoulli_refuses_values_outside_the_unit_interval():
 def test_shapes_expand_and_half_precision(levels):
     torch.manual_seed(0)
     a, b = torch.randn(2, 4, 3, 2, 2)
+    a.requires_grad_()
     d = ContinuousBernoulli(a) if levels is None else DiscretizedLogistic(a, b[:, :1], levels)
     assert d.batch_shape == (4, 3, 2, 2)
     assert d.event_shape == ()
@@ -278,3 +292,16 @@ def test_shapes_expand_and_half_precision(levels):
     torch.testing.assert_close(half.log_prob(x[0]), full.log_prob(x[0]))
     scalar = ContinuousBernoulli(0.5) if levels is None else DiscretizedLogistic(0.5, -2.0)
     assert scalar.sample().shape == ()
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_densities_on_cuda_equal_the_cpu():
+    torch.manual_seed(0)
+    a, b = torch.randn(2, 50, dtype=DOUBLE)
+    x = torch.randint(256, (50,)).double() / 255
+    for make in (lambda a, b: DiscretizedLogistic(a, b), lambda a, b: ContinuousBernoulli(9 * a)):
+        here, there = make(a, b), make(a.cuda(), b.cuda())
+        torch.testing.assert_close(there.log_prob(x.cuda()).cpu(), here.log_prob(x))
+        torch.testing.assert_close(there.variance.cpu(), here.variance)
+        assert there.support.check(there.sample((9,))).all()

@@ -342,6 +342,7 @@ def test_split_is_exact_draw_by_draw():
 def test_split_standard_errors_are_calibrated():
     torch.manual_seed(0)
     mu, logvar = torch.randn(2, 20, 2, dtype=DOUBLE)
+    mu *= 3  # examples that differ more from each other than draws of one example do
     runs = [split_average_kl(mu, logvar, num_samples=4, seed=s) for s in range(300)]
     for name in ("average", "mutual_information", "marginal_kl"):
         spread = np.std([getattr(r, name) for r in runs])
@@ -398,3 +399,17 @@ def test_split_refuses_bad_input():
         split_average_kl(x, x * math.nan)
     with pytest.raises(ValueError, match=r"prior has event shape \[3\]; \[2\] was"):
         split_average_kl(x, x, prior=diagonal(torch.zeros(3), torch.zeros(3)))
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_divergences_on_cuda_equal_the_cpu():
+    torch.manual_seed(0)
+    mu, logvar = torch.randn(2, 40, 3)
+    got = kl_standard_normal(mu.cuda(), logvar.cuda()).cpu()
+    torch.testing.assert_close(got, kl_standard_normal(mu, logvar))
+    here, there = split_average_kl(mu, logvar), split_average_kl(mu.cuda(), logvar.cuda())
+    assert there.log_qz.is_cuda
+    torch.testing.assert_close(there.log_qz.cpu(), here.log_qz)
+    q = diagonal(mu.cuda(), logvar.cuda())
+    assert kl_monte_carlo(q, q.expand((2, 40)), 3).shape == (2, 40)

@@ -452,3 +452,21 @@ def test_bad_values_are_refused(build, message):
 def test_bad_types_are_refused(build, message):
     with pytest.raises(TypeError, match=message):
         build()
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_oracles_on_cuda_equal_the_cpu():
+    torch.manual_seed(0)
+    small, discrete = LinearGaussian.example(), DiscreteLatent.example()
+    pairs = [
+        (small, LinearGaussian(small.weight.cuda(), small.bias, small.sigma)),
+        (discrete, DiscreteLatent(discrete.prior_probs, discrete.pixel_probs.cuda())),
+    ]
+    for here, there in pairs:
+        x = here.sample(20)
+        assert there.sample(2).is_cuda
+        q = there.posterior(x.cuda())
+        torch.testing.assert_close(there.elbo(x.cuda(), q).cpu(), here.log_evidence(x))
+        stepped = there.em_step(x.cuda()).log_evidence(x.cuda()).cpu()
+        torch.testing.assert_close(stepped, here.em_step(x).log_evidence(x))
