@@ -8,7 +8,8 @@ little shift), at any size, or colored ink on colored paper. An image is a funct
 Reproducible on every machine: factors and wobble come from splitmix64 in 64-bit integers, indexed
 by the hand, and what follows is one array operation at a time, in a fixed order, of those that
 IEEE 754 rounds exactly (see :mod:`course_lib.data.pen`), rounded to 8 bits at the end. The tests
-hold the SHA-256 of small draws, and draw them without the processor's vector instructions too.
+hold the SHA-256 of small draws, and draw them without the processor's vector instructions too;
+numpy 1.26 and 2.4 on x86-64 and numpy 1.24 on an emulated AArch64 gave the same sums.
 Image i of a seed is the same whether 10 or 60,000 are drawn, by one thread or by many.
 
 Disjoint by construction: image i has the hand ``seed * 2**33 + (split == "test") * 2**32 + i``, so
