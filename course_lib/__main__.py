@@ -119,7 +119,8 @@ def _sample(a: argparse.Namespace) -> int:
     from torchvision.transforms.functional import to_pil_image
     from torchvision.utils import make_grid
 
-    from course_lib.checkpoints import load_model, write_atomically
+    from course_lib.checkpoints import load_model
+    from course_lib.files import replacing
 
     if a.out.suffix.lower() != ".png":
         raise ValueError(f"{a.out} does not end in .png; the grid is written as PNG.")
@@ -129,7 +130,8 @@ def _sample(a: argparse.Namespace) -> int:
     torch.manual_seed(a.seed)
     images = model.sample(a.num, mean=not a.draw)
     grid = to_pil_image(make_grid(images.clamp(0, 1), nrow=a.columns, padding=2))
-    write_atomically(a.out, lambda file: grid.save(file, format="PNG"))
+    with replacing(a.out) as file:
+        grid.save(file, format="PNG")
     kind = "draws of x" if a.draw else "means E[x|z]"
     print(f"{a.out}: {a.num} {kind} for z from the prior, seed {a.seed}, none picked")
     return 0

@@ -3,45 +3,24 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import IO
 
 import torch
 from torch import nn
 
+from course_lib.files import replacing
 from course_lib.models import build
 
-__all__ = ["load_model", "read_checkpoint", "write_atomically", "write_checkpoint"]
+__all__ = ["load_model", "read_checkpoint", "write_checkpoint"]
 
 FORMAT = "course_lib checkpoint 1"
 
 
-def write_atomically(path: str | os.PathLike, write: Callable[[IO[bytes]], object]) -> None:
-    """Let ``write(file)`` fill a file that replaces ``path`` only once it is whole on disk."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes the file private; give it the mode that open() would have.
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
 def write_checkpoint(path: str | os.PathLike, content: dict) -> None:
     """Write ``content`` (tensors, numbers, strings, and dicts and lists of them) to ``path``."""
-    write_atomically(path, lambda file: torch.save({"format": FORMAT, **content}, file))
+    with replacing(path) as file:
+        torch.save({"format": FORMAT, **content}, file)
 
 
 def read_checkpoint(path: str | os.PathLike) -> dict:

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_lib.checkpoints import load_model, read_checkpoint, write_atomically, write_checkpoint
+from course_lib.checkpoints import load_model, read_checkpoint, write_checkpoint
 from course_lib.models import mlp_vae
 
 
@@ -23,19 +23,6 @@ def test_round_trip(saved):
     again = load_model(path)
     assert not again.training
     torch.testing.assert_close(again.encode(x), model.encode(x), rtol=0, atol=0)
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path):
-    path = tmp_path / "file"
-    path.write_bytes(b"old")
-
-    def half(file):
-        file.write(b"half")
-        raise RuntimeError("the disk is full")
-
-    with pytest.raises(RuntimeError):
-        write_atomically(path, half)
-    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
 
 
 @settings(max_examples=25, deadline=None)

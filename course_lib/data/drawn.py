@@ -12,6 +12,7 @@ import torch
 
 from course_lib.data import cache, strokes
 from course_lib.data.strokes import Strokes
+from course_lib.files import replacing
 
 __all__ = ["describe", "read"]
 
@@ -55,7 +56,7 @@ def _save(path: Path, drawn: Strokes) -> None:
     """Keep ``drawn``; where the folder cannot be written, warn and go on."""
     factors = {name: values.numpy() for name, values in drawn.factors.items()}
     try:
-        with cache.replacing(path) as file:
+        with replacing(path) as file:
             np.savez(file, images=drawn.images.numpy(), **factors)
     except OSError as error:
         warnings.warn(

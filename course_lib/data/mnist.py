@@ -20,6 +20,7 @@ from torch import Tensor
 
 from course_lib.data import cache
 from course_lib.data.download import fetch
+from course_lib.files import replacing
 
 __all__ = ["FAMILY", "describe", "read"]
 
@@ -126,7 +127,7 @@ def _download(name: str, folder: Path, files: dict[str, str], progress: bool) ->
     for file in files:
         packed = f"{file}.gz"
         try:
-            with cache.replacing(folder / file) as partial:
+            with replacing(folder / file) as partial:
                 urls = [mirror + packed for mirror in mirrors]
                 partial.write(gzip.decompress(fetch(urls, packed_md5[packed], progress=progress)))
         except ConnectionError as error:

@@ -248,28 +248,6 @@ def test_the_cache_folder_is_where_the_platform_keeps_its_own(
     assert cache.folder() == Path.home() / expected
 
 
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "new" / "file"
-    with cache.replacing(path) as file:
-        file.write(b"old")
-        assert not path.exists()
-
-    def interrupted():
-        with cache.replacing(path) as file:
-            file.write(b"half of the ne")
-            file.flush()
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert path.read_bytes() == b"old"
-    with cache.replacing(path) as file:
-        file.write(b"new")
-        assert path.read_bytes() == b"old"
-    assert path.read_bytes() == b"new"
-    assert list(path.parent.iterdir()) == [path]
-
-
 def test_importing_the_room_imports_nothing_slow():
     code = (
         "import sys, course_lib.data; "
