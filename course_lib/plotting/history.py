@@ -63,7 +63,7 @@ class LiveHistory:
     """A :func:`history` that redraws itself in one place of a notebook while training goes on.
 
     It draws at most once a second and for at most 5 % of the time. Where nobody watches (the
-    notebook is executed by a program, see :func:`course_lib.widgets.is_watched`) only the last
+    notebook is executed by a program, see :func:`course_lib.front_end.is_watched`) only the last
     state is drawn. What stays in the notebook is one figure.
 
     Args:
@@ -79,7 +79,7 @@ class LiveHistory:
 
     def update(self, rows: Sequence[Mapping[str, float | None]]) -> None:
         """Show all rows so far; does nothing where the last drawing is too recent."""
-        from course_lib.widgets import is_watched
+        from course_lib.front_end import is_watched
 
         self._rows = list(rows)
         if self._rows and is_watched() and time.monotonic() >= self._due:
@@ -93,6 +93,8 @@ class LiveHistory:
     def _draw(self) -> None:
         from IPython.display import display
 
+        if not _series(self._rows, ("distortion", "rate")):
+            return  # diverged from the start: whoever trains has more to say about that
         started = time.monotonic()
         picture = history(self._rows, title=self.title)
         if self._handle is None:
