@@ -94,7 +94,8 @@ class LinearGaussian:
 
     def _posterior_mean(self, x: Tensor) -> Tensor:
         projected = (x - self.bias) @ self.weight / self.sigma**2
-        return torch.linalg.solve(self._precision(), projected.unsqueeze(-1)).squeeze(-1)
+        rows = projected.reshape(-1, self.latent_dim)  # one factorization for all of them
+        return torch.linalg.solve(self._precision(), rows, left=False).reshape(projected.shape)
 
     def prior(self) -> Independent:
         """p(z): batch ``[]``, event ``[L]``."""

@@ -156,6 +156,8 @@ def test_logistic_refuses_values_off_its_grid():
         with pytest.raises(ValueError, match="not on the grid"):
             d.log_prob(torch.tensor([0.0, bad, 1.0]))
     with pytest.raises(ValueError, match="not on the grid"):
+        d.expand((2, 3)).log_prob(torch.tensor([0.0, 0.3, 1.0]))
+    with pytest.raises(ValueError, match="not on the grid"):
         td.Independent(d, 1).log_prob(torch.tensor([0.0, 0.3, 1.0]))
     with pytest.raises(ValueError, match="not broadcastable"):
         d.log_prob(torch.zeros(4))
@@ -295,7 +297,6 @@ def test_shapes_expand_and_half_precision(levels):
 
 
 @pytest.mark.cuda
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 def test_densities_on_cuda_equal_the_cpu():
     torch.manual_seed(0)
     a, b = torch.randn(2, 50, dtype=DOUBLE)

@@ -23,6 +23,15 @@ from course_lib.divergences import (
 DOUBLE = torch.float64
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    """Thousands of tiny operations: threads that wait for each other would only cost time."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def diagonal(mu, logvar):
     return td.Independent(td.Normal(mu, torch.exp(0.5 * logvar)), 1)
 
@@ -310,7 +319,7 @@ def test_split_against_quadrature_in_one_dimension():
     log_prior = td.Normal(0.0, 1.0).log_prob(z)
     information = torch.trapezoid(log_q.exp() * (log_q - log_marginal), z).mean().item()
     marginal_kl = torch.trapezoid(log_marginal.exp() * (log_marginal - log_prior), z).item()
-    result = split_average_kl(mu[:, None], 2 * std.log()[:, None], num_samples=20_000, seed=1)
+    result = split_average_kl(mu[:, None], 2 * std.log()[:, None], num_samples=10_000, seed=1)
     average = kl_standard_normal(mu[:, None], 2 * std.log()[:, None]).mean().item()
     assert information + marginal_kl == pytest.approx(average, abs=1e-9)  # the identity itself
     assert abs(result.mutual_information - information) < 4 * result.mutual_information_se
@@ -343,11 +352,11 @@ def test_split_standard_errors_are_calibrated():
     torch.manual_seed(0)
     mu, logvar = torch.randn(2, 20, 2, dtype=DOUBLE)
     mu *= 3  # examples that differ more from each other than draws of one example do
-    runs = [split_average_kl(mu, logvar, num_samples=4, seed=s) for s in range(300)]
+    runs = [split_average_kl(mu, logvar, num_samples=4, seed=s) for s in range(150)]
     for name in ("average", "mutual_information", "marginal_kl"):
         spread = np.std([getattr(r, name) for r in runs])
         claimed = np.sqrt(np.mean([getattr(r, name + "_se") ** 2 for r in runs]))
-        assert 0.8 < claimed / spread < 1.25  # the ratio's own standard error is about 0.04
+        assert 0.75 < claimed / spread < 1.33  # the ratio's own standard error is about 0.06
 
 
 def test_split_limits_at_extreme_log_variances():
@@ -402,7 +411,6 @@ def test_split_refuses_bad_input():
 
 
 @pytest.mark.cuda
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 def test_divergences_on_cuda_equal_the_cpu():
     torch.manual_seed(0)
     mu, logvar = torch.randn(2, 40, 3)
