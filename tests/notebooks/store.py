@@ -79,7 +79,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("notebooks", nargs="+", type=Path)
     parser.add_argument("--cell-timeout", type=int, default=120, metavar="SECONDS")
     options = parser.parse_args(argv)
-    os.environ.pop("COURSE_DATASET", None)
+    for name in ("COURSE_DATASET", "COURSE_THREADS"):
+        os.environ.pop(name, None)
     os.environ.setdefault("COURSE_DEVICE", "cpu")
     failed = 0
     with tempfile.TemporaryDirectory() as notes:
