@@ -51,8 +51,9 @@ class Course:
         """Return the exit status, what was printed, and what Python was asked to do."""
         self.log.write_text("")
         self.failing.write_text(failing)
-        # What the surrounding make tells its children is not meant for this one.
-        env = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
+        # What a surrounding make was told is not meant for this one.
+        told = ("MAKE", "MFLAGS", "VENV", "LAB", "TESTS", "ARGS", "NOTEBOOKS")
+        env = {name: value for name, value in os.environ.items() if not name.startswith(told)}
         run = subprocess.run(
             ["make", *arguments, f"PYTHON={self.python}"],
             cwd=self.folder,
