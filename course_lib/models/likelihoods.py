@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch import distributions as td
 
-from course_lib.distributions import DiscretizedLogistic as DiscretizedLogisticPixels
+from course_lib import distributions
 from course_lib.errors import unknown
 
 __all__ = [
@@ -55,7 +55,7 @@ class ContinuousBernoulli(nn.Module):
     binary = False
 
     def forward(self, params: Tensor) -> td.Independent:
-        return _image(td.ContinuousBernoulli(logits=params, validate_args=False))
+        return _image(distributions.ContinuousBernoulli(logits=params, validate_args=False))
 
 
 class Gaussian(nn.Module):
@@ -103,7 +103,7 @@ class DiscretizedLogistic(nn.Module):
         # A soft floor: below a scale of exp(-7), a quarter of a grey level, nothing is gained,
         # and a hard clamp would cut the gradient. At raw = 0 the log scale is -2.
         log_scale = F.softplus(raw + 5.0) - 7.0
-        return _image(DiscretizedLogisticPixels(mean + 0.5, log_scale, levels=self.levels))
+        return _image(distributions.DiscretizedLogistic(mean + 0.5, log_scale, levels=self.levels))
 
 
 LIKELIHOODS = {
