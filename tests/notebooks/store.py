@@ -85,6 +85,9 @@ def main(argv: list[str] | None = None) -> int:
     failed = 0
     with tempfile.TemporaryDirectory() as notes:
         os.environ["COURSE_NOTES"] = notes  # the stored pages show no one's answers
+        from course_lib.data import load
+
+        load("strokes", progress=False)  # no page shows the bar of a cold cache
         for path in options.notebooks:
             start = time.monotonic()
             try:
