@@ -14,6 +14,7 @@ from .images import image_grid, image_rows
 from .latents import latent_map, manifold
 from .picture import Picture
 from .style import CLASS_COLORS, COLORS
+from .surfaces import surface
 
 __all__ = [
     "CLASS_COLORS",
@@ -33,4 +34,5 @@ __all__ = [
     "live_history",
     "manifold",
     "panels",
+    "surface",
 ]
