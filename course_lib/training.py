@@ -108,12 +108,14 @@ def fit(
     with torch.random.fork_rng(devices=cuda):
         torch.manual_seed(seed)
         held_out = _count_validation(validation, len(tensors[0]), patience)
-        order = torch.randperm(len(tensors[0]))
-        valid = [t[order[:held_out]].to(device) for t in tensors] if held_out else None
-        train = [t[order[held_out:]].to(device) for t in tensors]
+        order = torch.randperm(len(tensors[0])).to(device)
+        data = [t.to(device) for t in tensors]
+        valid = [t[order[:held_out]] for t in data] if held_out else None
         if valid and binarize:
             valid[0] = binarize_images(valid[0])
-        run = Run(model.to(device), train, valid, objective, settings, checkpoint, notes)
+        run = Run(
+            model.to(device), data, order[held_out:], valid, objective, settings, checkpoint, notes
+        )
         if saved is not None:
             run.restore(saved)
         with make_progress(progress, epochs * run.steps, run.epoch * run.steps) as display:

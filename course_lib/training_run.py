@@ -49,17 +49,19 @@ class Run:
     def __init__(
         self,
         model: nn.Module,
-        train: list[Tensor],
+        data: list[Tensor],
+        rows: Tensor,
         valid: list[Tensor] | None,
         objective: Objective,
         settings: dict,
         checkpoint: str | Path | None,
         notes: dict | None,
     ):
-        self.model, self.train, self.valid = model, train, valid
+        # The training rows are an index into the data, which spares a copy of them.
+        self.model, self.data, self.rows, self.valid = model, data, rows, valid
         self.objective, self.settings = objective, settings
         self.checkpoint, self.notes = checkpoint, notes
-        self.device = train[0].device
+        self.device = rows.device
         parameters = [p for p in model.parameters() if p.requires_grad]
         if not parameters:
             raise ValueError("The model has no parameters that require a gradient.")
@@ -79,7 +81,7 @@ class Run:
             # Noise comes from torch's own generator, so the run is the eager one, only faster.
             options = {"fallback_random": True}
             self.compiled = torch.compile(objective, dynamic=False, options=options)
-        self.steps = math.ceil(len(train[0]) / settings["batch_size"])
+        self.steps = math.ceil(len(rows) / settings["batch_size"])
         self.epoch, self.history = 0, []
         self.best: dict | None = None  # {"loss", "epoch", "weights"}, kept only with patience
 
@@ -104,11 +106,11 @@ class Run:
         # Every epoch has a stream of its own, so a resumed run needs no state but its number.
         torch.manual_seed(_stream(self.settings["seed"], self.epoch))
         self.model.train()
-        batch_size, count = self.settings["batch_size"], len(self.train[0])
-        order = torch.randperm(count).to(self.device)
+        batch_size, count = self.settings["batch_size"], len(self.rows)
+        order = self.rows[torch.randperm(count).to(self.device)]
         sums = torch.zeros(3, dtype=torch.float64, device=self.device)
         for step, index in enumerate(order.split(batch_size)):
-            batch = [t.index_select(0, index) for t in self.train]
+            batch = [t.index_select(0, index) for t in self.data]
             if self.settings["binarize"]:
                 batch[0] = binarize(batch[0])
             lr, beta = self._schedule(self.epoch + step / self.steps)
