@@ -12,7 +12,7 @@ usable := $(shell $(py) -c 'import sys, pip; print(sys.version_info >= (3, 10) o
 as_root := $(if $(filter 0,$(shell id -u)),--allow-root)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help lab test lint notebooks clean check-python
+.PHONY: help lab test lint notebooks bench clean check-python
 
 help:  ## list what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "make %-10s %s\n", $$1, $$2 }'
@@ -30,6 +30,10 @@ lint: $(VENV)/.test  ## look at the style of code and notebooks
 notebooks: $(VENV)/.test  ## run the notebooks and store their outputs (NOTEBOOKS=notebooks/03*.ipynb)
 	$(py) tests/notebooks/store.py $(NOTEBOOKS)
 
+bench: $(VENV)/.bench  ## time the training loop against others on MNIST (takes minutes, needs a quiet machine)
+	$(py) tests/benchmarks/speed.py $(ARGS)
+	$(py) tests/benchmarks/start.py
+
 clean:  ## remove .venv and what the tools leave behind
 	rm -rf $(VENV) build course_lib.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -45,6 +49,10 @@ $(VENV)/.test: pyproject.toml $(VENV)/.python
 	$(py) -m pip install --editable '.[lab,test]'
 	$(py) -m course_lib doctor
 	@touch $(VENV)/.lab $@
+
+$(VENV)/.bench: $(VENV)/.test
+	$(py) -m pip install --editable '.[bench]'
+	@touch $@
 
 # Made anew where its Python no longer runs: half made, or the system's Python was replaced.
 $(VENV)/.python: $(if $(usable),,check-python)
