@@ -9,12 +9,12 @@ from .curves import Panel, lines, panels
 from .densities import density
 from .heatmaps import heatmap
 from .histograms import histogram
-from .history import LiveHistory, history, live_history
 from .images import image_grid, image_rows
 from .latents import latent_map, manifold
 from .picture import Picture
 from .style import CLASS_COLORS, COLORS
 from .surfaces import surface
+from .training_runs import LiveHistory, history, live_history
 
 __all__ = [
     "CLASS_COLORS",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 
 from matplotlib.axes import Axes
@@ -135,8 +136,11 @@ def wrap(text: str, width: float, size: float, weight: str = "normal") -> str:
     if text_width(text, size, weight) <= width:
         return text
 
+    whole = re.sub(r"\$[^$]*\$", lambda formula: formula[0].replace(" ", "\0"), text)
+
     def broken(letters: int) -> list[str]:
-        return textwrap.wrap(text, letters, break_long_words=False, break_on_hyphens=False)
+        lines = textwrap.wrap(whole, letters, break_long_words=False, break_on_hyphens=False)
+        return [line.replace("\0", " ") for line in lines]
 
     def fits(lines: list[str]) -> bool:
         return all(text_width(line, size, weight) <= width for line in lines)

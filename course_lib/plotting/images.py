@@ -177,7 +177,8 @@ def draw_grid(
         strip = _mosaic(tiles[start : start + per_strip], columns, gap, border)
         top = over + (start // columns) * pitch
         axes = frame.axes_at(PAD + left, top, across * zoom, strip.shape[0] * zoom)
-        axes.imshow(strip, interpolation="nearest", aspect="auto")
+        eight_bits = np.rint(255 * strip).astype(np.uint8)  # matplotlib would cut, not round
+        axes.imshow(eight_bits, interpolation="nearest", aspect="auto")
     for i in range(count):
         row, column = divmod(i, columns)
         x = PAD + left + (border + column * (wide + gap) + wide / 2) * zoom

@@ -13,6 +13,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
+from course_lib.files import replacing
+
 from .style import CSS_DPI, check_text, style
 
 SUFFIXES = (".png", ".svg", ".pdf")
@@ -79,11 +81,10 @@ class Picture:
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the figure to ``path`` (.png, .svg or .pdf, full colors) and return the path.
 
-        An existing file is replaced only when the new one is complete.
+        The folder is created; an existing file is replaced only when the new one is complete.
 
         Raises:
             ValueError: unknown suffix.
-            FileNotFoundError: the folder does not exist.
         """
         path = Path(path)
         suffix = path.suffix.lower()
@@ -91,10 +92,6 @@ class Picture:
             raise ValueError(
                 f"A figure cannot be saved as {path.name!r}; a name ending in "
                 f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} was expected."
-            )
-        if not path.parent.is_dir():
-            raise FileNotFoundError(
-                f"The folder {str(path.parent)!r} does not exist; create it before saving a figure."
             )
         undated = {  # what would differ from one day, or one release of matplotlib, to the next
             ".png": {"Software": None},
@@ -104,12 +101,8 @@ class Picture:
         buffer = io.BytesIO()
         with style():
             self.figure.savefig(buffer, format=suffix[1:], dpi=2 * CSS_DPI, metadata=undated)
-        part = path.with_name(f".{path.name}.part")
-        try:
-            part.write_bytes(buffer.getvalue())
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        with replacing(path) as file:
+            file.write(buffer.getvalue())
         return path
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:

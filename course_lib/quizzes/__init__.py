@@ -18,7 +18,8 @@ exactly one is correct, and each has feedback that says why it is right or wrong
       ]
     }
 
-Texts may hold LaTeX between dollar signs and code between backticks; all else is plain text.
+Texts may hold LaTeX between dollar signs, code between backticks, *emphasis* and **strong
+emphasis**; all else is plain text.
 """
 
 from __future__ import annotations

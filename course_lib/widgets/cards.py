@@ -6,6 +6,13 @@ import re
 from dataclasses import dataclass
 from html import escape
 
+_MARKS = re.compile(
+    r"(`[^`]+`"
+    r"|\$[^$]+\$"  # formulas first, so that an asterisk in one is no mark
+    r"|(?<!\w)\*\*[^*\s](?:[^*]*[^*\s])?\*\*(?!\w)"
+    r"|(?<!\w)\*[^*\s](?:[^*]*[^*\s])?\*(?!\w))"
+)
+
 
 @dataclass(frozen=True)
 class Card:
@@ -29,15 +36,20 @@ def show(thing: object, *, display_id: bool = False) -> object:
 
 
 def marked(text: str) -> str:
-    """Return text as HTML: everything escaped, code between backticks as code.
+    """Return text as HTML: everything escaped, and three marks of Markdown understood.
 
-    LaTeX between dollar signs is left to the page, which knows how to set it.
+    They are code between backticks, emphasis between asterisks and strong emphasis between pairs
+    of them. LaTeX between dollar signs is left to the page, which knows how to set it.
     """
-    parts = re.split(r"(`[^`]+`)", text.strip())
-    return "".join(
-        f"<code>{escape(part[1:-1])}</code>" if re.fullmatch(r"`[^`]+`", part) else escape(part)
-        for part in parts
-    )
+    return "".join(_piece(piece) for piece in _MARKS.split(text.strip()))
+
+
+def _piece(piece: str) -> str:
+    for mark, tag in (("`", "code"), ("**", "strong"), ("*", "em")):
+        if piece.startswith(mark) and piece.endswith(mark) and len(piece) > 2 * len(mark):
+            inside = piece[len(mark) : -len(mark)]
+            return f"<{tag}>{escape(inside)}</{tag}>"
+    return escape(piece)
 
 
 def letter(position: int) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from course_lib.files import replacing
 from course_lib.front_end import is_watched
 
 FILE = "predictions.json"
@@ -81,7 +82,6 @@ def write(key: str, text: str) -> Note:
     if where is None:
         raise OSError("There is no folder for notes here; set COURSE_NOTES to one.")
     note = Note(text, datetime.now().astimezone().isoformat(timespec="seconds"))
-    where.mkdir(parents=True, exist_ok=True)
     notes = _load(where)
     notes.setdefault(check_key(key), []).append(note)
     data = {
@@ -90,15 +90,8 @@ def write(key: str, text: str) -> Note:
             k: [{"prediction": n.text, "written": n.written} for n in v] for k, v in notes.items()
         },
     }
-    part = where / f".{FILE}.{os.getpid()}.part"
-    try:
-        with open(part, "w", encoding="utf-8") as file:
-            json.dump(data, file, ensure_ascii=False, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, where / FILE)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(where / FILE) as file:
+        file.write(json.dumps(data, ensure_ascii=False, indent=1).encode("utf-8"))
     return note
 
 

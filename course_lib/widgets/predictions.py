@@ -100,8 +100,7 @@ def recall(key: str, outcome: object) -> None:
         )
         plain = f"You predicted: {plain}"
     else:
-        said = "Run the notebook yourself, and your prediction stands here."
-        said = plain = "You have written down no prediction here." if notes.folder() else said
+        said = plain = "Your prediction stands here once you have written it down."
     html = (
         f'<div class="course-recall" style="{_BAR} #0072B2">'
         f"<p>{said}</p><p>What happened: <strong>{marked(happened)}</strong></p></div>"
