@@ -5,6 +5,6 @@ page without a kernel; a form appears only where somebody is there to fill it in
 """
 
 from .predictions import prediction, recall
-from .quiz import quiz
+from .questions import quiz
 
 __all__ = ["prediction", "quiz", "recall"]
