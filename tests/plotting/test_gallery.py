@@ -92,6 +92,15 @@ def test_same_bytes_twice(name):
     assert b64encode(GALLERY[name]().png()).decode() == stored(name)[0]["image/png"]
 
 
+def test_drawing_moves_nothing():
+    """A layout that is solved anew at each drawing would depend on the drawings before."""
+    figure = picture("panels").figure
+    before = [axes.get_position().bounds for axes in figure.axes]
+    for scale in (1.0, 1.5, 2.0):
+        picture("panels")._draw(scale)
+    assert [axes.get_position().bounds for axes in figure.axes] == before
+
+
 @every
 def test_background_is_white_and_opaque(name):
     assert "transparency" not in image(name).info
@@ -120,7 +129,7 @@ def test_charts_keep_their_colors():
 
 def test_other_peoples_settings_neither_matter_nor_change():
     before = b64decode(stored("lines")[0]["image/png"])
-    changed = {"font.size": 30.0, "lines.linewidth": 9.0, "axes.grid": False}
+    changed = {"font.size": 30.0, "xtick.direction": "in", "axes.linewidth": 5.0}
     with matplotlib.rc_context(changed):
         saved = dict(matplotlib.rcParams)
         assert GALLERY["lines"]().png() == before

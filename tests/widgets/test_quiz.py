@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from course_lib import quizzes
-from course_lib.widgets import quiz
+from course_lib.widgets import questions, quiz
 from course_lib.widgets.questions import exercise_link
 
 GOOD = {
@@ -191,8 +191,6 @@ def test_link_leads_to_the_exercise_set_where_there_is_one(tmp_path):
 def test_quiz_ends_with_the_link(folder, monkeypatch):
     shown = []
     monkeypatch.setattr("IPython.display.display", shown.append)
-    monkeypatch.setattr(
-        "course_lib.widgets.questions.exercise_link", lambda number: f"../{number}/x"
-    )
+    monkeypatch.setattr(questions, "exercise_link", lambda number: f"../{number}/x")
     quiz("97")
     assert '<a href="../97/x">exercise set 97</a>' in shown[0].html
