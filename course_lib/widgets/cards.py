@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from html import escape
 
+MATH = "tex2jax_process"  # a site of Sphinx sets formulas in outputs of this class only
 _MARKS = re.compile(
     r"(`[^`]+`"
     r"|\$[^$]+\$"  # formulas first, so that an asterisk in one is no mark
@@ -39,12 +40,15 @@ def marked(text: str) -> str:
     """Return text as HTML: everything escaped, and three marks of Markdown understood.
 
     They are code between backticks, emphasis between asterisks and strong emphasis between pairs
-    of them. LaTeX between dollar signs is left to the page, which knows how to set it.
+    of them. LaTeX between dollar signs is left to the page, which knows how to set it; it gets
+    the delimiters that MathJax understands without being told, inside the class :data:`MATH`.
     """
     return "".join(_piece(piece) for piece in _MARKS.split(text.strip()))
 
 
 def _piece(piece: str) -> str:
+    if len(piece) > 2 and piece[0] == piece[-1] == "$":
+        return rf"\({escape(piece[1:-1])}\)"
     for mark, tag in (("`", "code"), ("**", "strong"), ("*", "em")):
         if piece.startswith(mark) and piece.endswith(mark) and len(piece) > 2 * len(mark):
             inside = piece[len(mark) : -len(mark)]

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from course_lib.front_end import is_watched
 
 from . import notes
-from .cards import Card, letter, marked, show
+from .cards import MATH, Card, letter, marked, show
 
 _BAR = "padding-left: 12px; border-left: 4px solid"
 
@@ -102,7 +102,7 @@ def recall(key: str, outcome: object) -> None:
     else:
         said = plain = "Your prediction stands here once you have written it down."
     html = (
-        f'<div class="course-recall" style="{_BAR} #0072B2">'
+        f'<div class="course-recall {MATH}" style="{_BAR} #0072B2">'
         f"<p>{said}</p><p>What happened: <strong>{marked(happened)}</strong></p></div>"
     )
     show(Card(html, f"{plain}\nWhat happened: {happened}"))
@@ -130,7 +130,7 @@ def _question(
 ) -> Card:
     """Return the card: the question, its options, and what was written or how to write it."""
     html = [
-        f'<div class="course-prediction" style="{_BAR} #E69F00">',
+        f'<div class="course-prediction {MATH}" style="{_BAR} #E69F00">',
         f"<p><strong>Predict before you run on.</strong> {marked(question)}</p>",
     ]
     plain = [f"Predict before you run on. {question}"]

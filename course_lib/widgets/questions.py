@@ -6,7 +6,7 @@ from pathlib import Path
 
 from course_lib import quizzes
 
-from .cards import Card, letter, marked, show
+from .cards import MATH, Card, letter, marked, show
 
 _ROOT = Path(__file__).parents[2]  # of a checkout
 
@@ -39,7 +39,7 @@ def quiz(name: str) -> None:
     loaded = quizzes.load(name)
     number = loaded.notebook[:2]
     html = [
-        '<div class="course-quiz">',
+        f'<div class="course-quiz {MATH}">',
         "<p><strong>Three questions.</strong> Choose an answer to see whether it is right, "
         "and why.</p>",
     ]

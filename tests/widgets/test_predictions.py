@@ -79,7 +79,7 @@ def test_stored_question_reads_well_without_a_kernel(page):
     prediction("a", AWKWARD, ["the prior $p(z)$", "x<y"])
     (card,) = page.shown
     html = Text(card.html)
-    assert "Is $a < b$ & x<y or <b>not</b>?" in html.text
+    assert r"Is \(a < b\) & x<y or <b>not</b>?" in html.text
     assert html.tags.count("li") == 2
     assert "b" not in html.tags
     assert "style" not in html.tags
@@ -154,7 +154,9 @@ def test_recall_sets_the_prediction_beside_what_happened(page):
     note = notes.write("a", "2 nats")
     recall("a", "$3.2 \\pm 0.1$ nats & more")
     html = Text(page.card.html).text
-    assert html == f"You predicted: 2 nats ({note.day}).What happened: $3.2 \\pm 0.1$ nats & more"
+    assert (
+        html == f"You predicted: 2 nats ({note.day}).What happened: \\(3.2 \\pm 0.1\\) nats & more"
+    )
     assert page.card.text.startswith(f"You predicted: 2 nats ({note.day}).\n")
 
 
@@ -203,10 +205,11 @@ def test_unfit_recalls_get_one_sentence(page):
     ("text", "html"),
     [
         ("a *b c* **d**, *e*.", "a <em>b c</em> <strong>d</strong>, <em>e</em>."),
-        ("$q^*(z)*2$ and `x*y*z`", "$q^*(z)*2$ and <code>x*y*z</code>"),
+        ("$q^*(z)*2$ and `x*y*z`", r"\(q^*(z)*2\) and <code>x*y*z</code>"),
         ("2*3*4 or 5 * 3 * 2", "2*3*4 or 5 * 3 * 2"),
         ("<i> & \"q\" `<b>`", "&lt;i&gt; &amp; &quot;q&quot; <code>&lt;b&gt;</code>"),
-        ("$a < b$", "$a &lt; b$"),
+        ("$a < b$", r"\(a &lt; b\)"),
+        ("one $ alone", "one $ alone"),
     ],
 )  # fmt: skip
 def test_marks_become_html_and_all_else_is_escaped(text, html):
