@@ -19,7 +19,7 @@ exactly one is correct, and each has feedback that says why it is right or wrong
     }
 
 Texts may hold LaTeX between dollar signs, code between backticks, *emphasis* and **strong
-emphasis**; all else is plain text.
+emphasis**; all else is plain text. "Right." or "Not right." is put before the feedback.
 """
 
 from __future__ import annotations

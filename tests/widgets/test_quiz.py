@@ -64,6 +64,9 @@ def test_every_quiz_of_the_course_is_sound(name):
         for q in loaded.questions
     ]
     assert longest != answers, "the longest option is right three times"
+    feedback = [option.feedback for q in loaded.questions for option in q.options]
+    verdicts = [f for f in feedback if re.match(r"(Right|Yes|Correct|No|Wrong|Not right)[.:,]", f)]
+    assert not verdicts, "the verdict stands before the feedback already"
 
 
 @pytest.mark.parametrize("name", ["97", "97_example"])
