@@ -6,8 +6,9 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 
-from .curves import Panel, panels
+from .curves import panels
 from .picture import Picture
+from .series import Panel
 from .values import number
 
 _KEYS = ("epoch", "train_distortion", "train_rate")
