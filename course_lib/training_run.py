@@ -80,7 +80,10 @@ class Run:
             # Shapes are static: one graph for full batches; a short last batch runs uncompiled.
             # Noise comes from torch's own generator, so the run is the eager one, only faster.
             options = {"fallback_random": True}
+            # torch.compile turns off the checks of every distribution in the process, for good.
+            checks = torch.distributions.Distribution._validate_args
             self.compiled = torch.compile(objective, dynamic=False, options=options)
+            torch.distributions.Distribution.set_default_validate_args(checks)
         self.steps = math.ceil(len(rows) / settings["batch_size"])
         self.epoch, self.history = 0, []
         self.best: dict | None = None  # {"loss", "epoch", "weights"}, kept only with patience
@@ -126,6 +129,7 @@ class Run:
         row = {"epoch": self.epoch, "beta": beta, "lr": lr}
         row |= _row("train", loss, distortion, rate)
         row |= _row("valid", *self._validate())
+        self._check_epoch(row)
         self.history.append(row | {"seconds": time.perf_counter() - start})
         self._keep_best(row["valid_loss"])
 
@@ -135,7 +139,7 @@ class Run:
         objective = self.compiled if self.compiled is not None and full else self.objective
         with self._precision():
             value = objective(self.model, *batch)
-        per_example, distortion, rate = _split(value, beta)
+        per_example, distortion, rate = _split(value, beta, len(batch[0]))
         self.optimizer.zero_grad(set_to_none=True)
         per_example.mean().backward()
         if self.settings["clip_norm"] is not None:
@@ -158,7 +162,7 @@ class Run:
             batch = [t[start : start + 1000] for t in self.valid]
             with self._precision():
                 value = self.objective(model, *batch)
-            sums += torch.stack([t.sum() for t in _split(value, beta=1.0)])
+            sums += torch.stack([t.sum() for t in _split(value, 1.0, len(batch[0]))])
         return tuple((sums / count).tolist())
 
     def _precision(self) -> torch.autocast:
@@ -177,7 +181,7 @@ class Run:
         loss, distortion, rate = sums.tolist()
         if math.isfinite(loss):
             return
-        broken = [n for n, p in self.model.named_parameters() if not p.isfinite().all()]
+        broken = self._broken()
         terms = (
             ""
             if math.isnan(distortion) and math.isnan(rate)
@@ -190,6 +194,19 @@ class Run:
             + (f"not finite now: {', '.join(broken[:3])}" if broken else "all weights are finite")
             + ". Lower lr, set clip_norm, or look for a logarithm of zero or an exp that overflows."
         )
+
+    def _check_epoch(self, row: dict) -> None:
+        """Stop before a broken state is kept: the last step's damage shows in no training loss."""
+        broken = self._broken()
+        if broken or (self.valid is not None and not _is_finite(row["valid_loss"])):
+            what = f"weights {', '.join(broken[:3])}" if broken else "validation loss"
+            raise FloatingPointError(
+                f"Not finite at the end of epoch {self.epoch}: {what}. Lower lr, set clip_norm, "
+                "or look for a logarithm of zero or an exp that overflows."
+            )
+
+    def _broken(self) -> list[str]:
+        return [n for n, p in self.model.named_parameters() if not p.isfinite().all()]
 
     def _keep_best(self, loss: float | None) -> None:
         if self.settings["patience"] is None:
@@ -237,16 +254,25 @@ class Run:
         self.epoch, self.history, self.best = saved["epoch"], saved["history"], saved["best"]
 
 
-def _split(value: Terms | Tensor, beta: float) -> tuple[Tensor, Tensor, Tensor]:
+def _split(value: Terms | Tensor, beta: float, count: int) -> tuple[Tensor, Tensor, Tensor]:
     """Per-example loss, distortion and rate; the last two are NaN for an objective without them."""
+    parts = value if isinstance(value, Terms) else (value,)
+    for part in parts:
+        if not isinstance(part, Tensor) or tuple(part.shape) != (count,):
+            is_tensor = isinstance(part, Tensor)
+            found = f"shape {list(part.shape)}" if is_tensor else f"a {type(part).__name__}"
+            raise ValueError(
+                f"The objective returned {found} for {count} examples; one loss per example, "
+                f"[{count}], or bounds.Terms of two such tensors was expected. Don't average "
+                "inside the objective."
+            )
     if isinstance(value, Terms):
         return value.distortion + beta * value.rate, value.distortion, value.rate
-    if value.dim() != 1:
-        raise ValueError(
-            f"The objective returned a tensor of shape {list(value.shape)}; one loss per example, "
-            "[B], or bounds.Terms was expected. Don't average inside the objective."
-        )
     return value, torch.full_like(value, math.nan), torch.full_like(value, math.nan)
+
+
+def _is_finite(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
 
 
 def _row(name: str, *values: float | None) -> dict:
