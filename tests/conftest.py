@@ -30,6 +30,8 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["COURSE_NOTES"] = str(own / "notes")
     os.environ.setdefault("COURSE_DEVICE", "cpu")
     os.environ.setdefault("COURSE_THREADS", "2")
+    # Threads that spin while they wait stall each other on a machine that is busy otherwise.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.pop("COURSE_DATASET", None)
 
 
