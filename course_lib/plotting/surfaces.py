@@ -123,11 +123,14 @@ def _paths(paths: object, tables: dict[str, np.ndarray]) -> dict[str, list[np.nd
 def _contours(
     axes: Axes, x: np.ndarray, y: np.ndarray, table: np.ndarray, heights: np.ndarray
 ) -> ContourSet:
-    """Fill between the lines by rank, so that steps near the bottom are as plain as high ones."""
+    """Fill between the lines by rank, so that steps near the bottom are as plain as high ones.
+
+    The lowest region is white, and the next far enough from it to survive a small palette.
+    """
     count = len(heights)
     filled = axes.contourf(
         x, y, table, levels=heights, extend="both",
-        colors=[DENSITY_MAP(0.7 * rank / count) for rank in range(count + 1)],
+        colors=[DENSITY_MAP(0.12 * (rank > 0) + 0.75 * rank / count) for rank in range(count + 1)],
     )  # fmt: skip
     lines = axes.contour(x, y, table, levels=heights, colors=INK, linewidths=0.8)
     for text in axes.clabel(lines, fmt=number, fontsize=SMALL_SIZE) or ():
