@@ -18,25 +18,42 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "check", "default_device", "start"]
 
 
-def default_device() -> torch.device:
-    """Return the device in ``COURSE_DEVICE``, or else CUDA where there is one, or else the CPU."""
+def default_device(name: torch.device | str | None = None) -> torch.device:
+    """Return the device to work on, after making sure that torch can use it.
+
+    Args:
+        name: the device, if the caller was given one; by default the one in ``COURSE_DEVICE``,
+            or else CUDA where there is one, or else the CPU.
+
+    Raises:
+        ValueError: no such device, or none that works here.
+    """
     import torch
 
-    name = os.environ.get("COURSE_DEVICE")
+    source, leave_out = "device", "Leave it out to let the course choose"
+    if name is None:
+        name = os.environ.get("COURSE_DEVICE")
+        source, leave_out = "COURSE_DEVICE", "Unset it to let the course choose"
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-    except RuntimeError:
+    except (RuntimeError, TypeError):
         raise ValueError(
-            f"COURSE_DEVICE is {name!r}; 'cpu', 'cuda' or 'cuda:N' was expected. "
-            "Unset it to let the course choose."
+            f"{source} is {name!r}; 'cpu', 'cuda' or 'cuda:N' was expected. {leave_out}."
         ) from None
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(
-            f"COURSE_DEVICE is {name!r}, but torch finds no CUDA device here. "
-            "Unset it, or set COURSE_DEVICE=cpu."
+            f"{source} is {str(name)!r}, but torch finds no CUDA device here. "
+            f"{leave_out}, or give 'cpu'."
         )
+    try:
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(
+            f"{source} is {str(name)!r}, but torch can't compute there "
+            f"({str(error).splitlines()[0].split('. ')[0]}). {leave_out}, or give 'cpu'."
+        ) from None
     return device
 
 
@@ -51,11 +68,13 @@ def start(seed: int = 0) -> torch.device:
     """
     import torch
 
+    from course_lib.errors import check_seed
+
     text = os.environ.get("COURSE_THREADS", "2")
-    if not text.isdigit() or int(text) == 0:
+    if not text.isdecimal() or int(text) == 0:
         raise ValueError(f"COURSE_THREADS is {text!r}; a whole number from 1 up was expected.")
     torch.set_num_threads(int(text))
-    torch.manual_seed(seed)
+    torch.manual_seed(check_seed(seed))
     return default_device()
 
 

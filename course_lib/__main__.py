@@ -56,6 +56,15 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, TypeError, OSError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "memory" not in str(error):
+            raise
+        print(
+            f"error: There is not enough memory ({str(error).splitlines()[0] or 'MemoryError'}). "
+            "Ask for smaller sizes or fewer images.",
+            file=sys.stderr,
+        )
+        return 2
 
 
 # Every command imports what it needs: the doctor has to run where torch does not load.
@@ -65,22 +74,34 @@ def _train(a: argparse.Namespace) -> int:
     import torch
 
     from course_lib.data import load
-    from course_lib.errors import unknown
-    from course_lib.models import MODELS
+    from course_lib.errors import check_seed, unknown
+    from course_lib.files import check_writable
+    from course_lib.models import LIKELIHOODS, MODELS
     from course_lib.training import fit
 
+    # What can be refused at once is, since drawing or fetching the images may take a while.
     if a.model not in MODELS:
         raise unknown("model", a.model, MODELS)
-    out = a.out or Path("runs") / f"{a.data}-{a.model}.pt"
+    if a.likelihood not in LIKELIHOODS:
+        raise unknown("likelihood", a.likelihood, LIKELIHOODS)
+    check_seed(a.seed)
+    device = default_device(a.device)
+    out = check_writable(a.out or Path("runs") / f"{a.data}-{a.model}.pt")
     if out.exists() and not a.resume:
         raise FileExistsError(
             f"{out} exists. Add --resume to go on from it, or give another --out."
         )
-    images = load(a.data, size=a.size, color=a.color)
+    images = load(a.data, size=a.size, color=a.color, num_train=a.limit)
     torch.manual_seed(a.seed)
     sizes = {"hidden": a.hidden} if a.model == "mlp" else {}
     model = MODELS[a.model](images.train.shape[1:], a.latent_dim, likelihood=a.likelihood, **sizes)
     binary = a.likelihood == "bernoulli"
+    if a.color and binary:
+        print(
+            "note: a Bernoulli likelihood binarizes each color channel by chance, which leaves "
+            "mostly noise; --likelihood discretized_logistic or gaussian keeps the colors.",
+            file=sys.stderr,
+        )
     result = fit(
         model,
         images.train,
@@ -99,7 +120,7 @@ def _train(a: argparse.Namespace) -> int:
         patience=a.patience,
         compile=a.compile,
         bf16=a.bf16,
-        device=a.device,
+        device=device,
         seed=a.seed,
         checkpoint=out,
         resume=a.resume,
@@ -120,14 +141,16 @@ def _sample(a: argparse.Namespace) -> int:
     from torchvision.utils import make_grid
 
     from course_lib.checkpoints import load_model
-    from course_lib.files import replacing
+    from course_lib.errors import check_seed
+    from course_lib.files import check_writable, replacing
 
     if a.out.suffix.lower() != ".png":
         raise ValueError(f"{a.out} does not end in .png; the grid is written as PNG.")
+    check_writable(a.out)
     if a.out.exists() and not a.overwrite:
         raise FileExistsError(f"{a.out} exists. Add --overwrite, or give another name.")
     model = load_model(a.checkpoint)
-    torch.manual_seed(a.seed)
+    torch.manual_seed(check_seed(a.seed))
     images = model.sample(a.num, mean=not a.draw)
     grid = to_pil_image(make_grid(images.clamp(0, 1), nrow=a.columns, padding=2))
     with replacing(a.out) as file:
@@ -145,7 +168,7 @@ def _evaluate(a: argparse.Namespace) -> int:
     name = a.data or notes.get("data")
     if name is None:
         raise ValueError(f"{a.checkpoint} does not say on which data it was trained; add --data.")
-    model = load_model(a.checkpoint).to(a.device or default_device())
+    model = load_model(a.checkpoint).to(default_device(a.device))
     images = load(
         name,
         size=notes.get("size", 28),
@@ -193,8 +216,12 @@ def _parser() -> argparse.ArgumentParser:
 
     p = command("train", _train, TRAIN)
     p.add_argument("--data", default="strokes", help="strokes, mnist, fashion_mnist or kmnist")
-    p.add_argument("--size", type=int, default=28, help="height and width; other than 28: strokes")
-    p.add_argument("--color", action="store_true", help="colour images (strokes only)")
+    p.add_argument(
+        "--size", type=int, default=28, help="height and width; all but strokes are resampled"
+    )
+    p.add_argument(
+        "--color", action="store_true", help="three channels; only strokes have color in them"
+    )
     p.add_argument("--limit", type=_count, help="use the first LIMIT training images only")
     p.add_argument("--out", type=Path, help="checkpoint (default: runs/DATA-MODEL.pt)")
     p.add_argument("--resume", action="store_true", help="go on from OUT if it exists")
@@ -218,7 +245,7 @@ def _parser() -> argparse.ArgumentParser:
     g.add_argument("--warmup-epochs", type=float, default=0.0, help="epochs of rising beta")
     g.add_argument("--clip-norm", type=float, help="largest norm of the gradient")
     g.add_argument("--ema", type=float, help="decay of an average of the weights, such as 0.999")
-    g.add_argument("--validation", type=float, default=0.05, help="share or number kept out")
+    g.add_argument("--validation", type=_share, default=0.05, help="share or number kept out")
     g.add_argument("--patience", type=_count, help="epochs without improvement before stopping")
     g.add_argument("--seed", type=int, default=0, help="of weights, split, order and noise")
     g = p.add_argument_group("speed")
@@ -257,9 +284,17 @@ class _Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpF
 
 
 def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 1 up")
     return int(text)
+
+
+def _share(text: str) -> float | int:
+    """A share such as 0.05, or a number of images such as 5000."""
+    try:
+        return int(text) if text.isdecimal() else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is neither a share nor a number") from None
 
 
 if __name__ == "__main__":

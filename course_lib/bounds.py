@@ -19,6 +19,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, kl_divergence
 
+from course_lib.errors import check_whole
+
 __all__ = ["Terms", "elbo", "iwae", "log_mean_exp", "log_weights", "terms"]
 
 
@@ -72,7 +74,7 @@ def elbo(model, x: Tensor, num_samples: int = 1, *context: Tensor) -> Tensor:
         num_samples: draws of z per example over which the distortion is averaged.
         context: what the model is conditioned on.
     """
-    _check_count(num_samples)
+    check_whole(num_samples, "num_samples")
     q = model.posterior(x, *context)
     z = _draw(q, (num_samples,))
     log_px_z = model.likelihood(z, *context).log_prob(x)
@@ -88,7 +90,7 @@ def log_weights(model, x: Tensor, num_samples: int, *context: Tensor) -> Tensor:
 
     Source: Burda et al. 2016 (arXiv 1509.00519), eq. 8.
     """
-    _check_count(num_samples)
+    check_whole(num_samples, "num_samples")
     q = model.posterior(x, *context)
     z = _draw(q, (num_samples,))
     log_px_z = model.likelihood(z, *context).log_prob(x)
@@ -107,6 +109,8 @@ def iwae(log_w: Tensor) -> Tensor:
 
 def log_mean_exp(a: Tensor, dim: int) -> Tensor:
     """Return log(mean(exp(a))) over ``dim``, finite wherever the true value is."""
+    if a.shape[dim] == 0:
+        raise ValueError(f"a has shape {list(a.shape)}, with nothing to average on axis {dim}.")
     return torch.logsumexp(a, dim) - math.log(a.shape[dim])
 
 
@@ -129,8 +133,3 @@ def _draw(q: Distribution, shape: tuple[int, ...]) -> Tensor:
             "or evaluate under torch.no_grad()."
         )
     return z
-
-
-def _check_count(num_samples: int) -> None:
-    if num_samples < 1:
-        raise ValueError(f"num_samples is {num_samples}; at least one draw is needed.")

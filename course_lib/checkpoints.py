@@ -7,20 +7,32 @@ import zipfile
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from course_lib.files import replacing
 from course_lib.models import build
 
-__all__ = ["load_model", "read_checkpoint", "write_checkpoint"]
+__all__ = ["check_weights", "load_model", "read_checkpoint", "write_checkpoint"]
 
 FORMAT = "course_lib checkpoint 1"
 
 
 def write_checkpoint(path: str | os.PathLike, content: dict) -> None:
-    """Write ``content`` (tensors, numbers, strings, and dicts and lists of them) to ``path``."""
-    with replacing(path) as file:
-        torch.save({"format": FORMAT, **content}, file)
+    """Write ``content`` (tensors, numbers, strings, and dicts and lists of them) to ``path``.
+
+    Raises:
+        OSError: it can't be written, because the disk is full for example; an older file stays.
+    """
+    try:
+        with replacing(path) as file:
+            torch.save({"format": FORMAT, **content}, file)
+    except (OSError, RuntimeError) as error:
+        # torch reports a failed write as a RuntimeError, with the OSError as its cause or without.
+        cause = error.__context__ if isinstance(error.__context__, OSError) else error
+        raise OSError(
+            f"The checkpoint {path} could not be written ({str(cause).splitlines()[0]}); if there "
+            "was one before, it is still whole. Make room on the disk, then resume from it."
+        ) from error
 
 
 def read_checkpoint(path: str | os.PathLike) -> dict:
@@ -29,10 +41,14 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
     Nothing in the file is executed: only tensors and plain values are accepted.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError, IsADirectoryError, PermissionError: there is no such file to read.
         ValueError: the file is damaged, or not a checkpoint of this library.
     """
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(
+            f"{path} is a folder; the file of a checkpoint was expected, such as {path / 'run.pt'}."
+        )
     if not path.is_file():
         raise FileNotFoundError(
             f"There is no checkpoint {path}. Train one with "
@@ -44,6 +60,10 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
         if damaged:
             raise zipfile.BadZipFile(damaged)
         content = torch.load(path, map_location="cpu", weights_only=True)
+    except PermissionError:
+        raise PermissionError(
+            f"{path} may not be read by you. Give yourself the permission, or take a copy."
+        ) from None
     except Exception as error:
         raise ValueError(
             f"{path} is not a whole checkpoint: it is truncated, damaged or of another kind "
@@ -75,9 +95,31 @@ def load_model(path: str | os.PathLike, model: nn.Module | None = None) -> nn.Mo
                 "make it yourself and hand it in: load_model(path, model)."
             )
         model = build(content["spec"])
-    try:
-        model.load_state_dict(content["result"])
-    except (KeyError, RuntimeError) as error:
-        detail = str(error).strip().splitlines()[-1].strip()
-        raise ValueError(f"The weights in {path} don't fit this model: {detail}") from error
+    if not isinstance(content.get("result"), dict):
+        raise ValueError(f"{path} holds no trained weights. Give the file that training wrote.")
+    check_weights(path, content["result"], None, model)
+    model.load_state_dict(content["result"])
     return model.eval()
+
+
+def check_weights(
+    path: str | os.PathLike, weights: dict, spec: dict | None, model: nn.Module
+) -> None:
+    """Raise ValueError unless ``weights``, made by a model of ``spec``, fit ``model``.
+
+    Looks before anything is copied, so that a model that does not fit stays as it was.
+    """
+    found = {k: list(v.shape) if isinstance(v, Tensor) else v for k, v in weights.items()}
+    wanted = {
+        k: list(v.shape) if isinstance(v, Tensor) else v for k, v in model.state_dict().items()
+    }
+    own = getattr(model, "spec", None)
+    if isinstance(spec, dict) and isinstance(own, dict) and spec != own:
+        found, wanted = spec, own
+    for name in [*wanted, *(k for k in found if k not in wanted)]:
+        if found.get(name, "missing") != wanted.get(name, "missing"):
+            raise ValueError(
+                f"The weights in {path} don't fit this model: {name} is "
+                f"{found.get(name, 'missing')} there and {wanted.get(name, 'missing')} here. "
+                "Make the model that was trained, or choose another file."
+            )

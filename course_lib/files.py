@@ -9,7 +9,35 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-__all__ = ["replacing"]
+__all__ = ["check_writable", "replacing"]
+
+
+def check_writable(path: str | os.PathLike) -> Path:
+    """Return ``path`` if a file of that name could be written, and leave nothing behind.
+
+    For work that takes long before it writes.
+
+    Raises:
+        OSError: it names a folder, or its folder can't be made or written to.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; give the name of a file, one in it perhaps.")
+    folder = path.parent
+    while not os.path.lexists(folder):
+        folder = folder.parent
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    return path
+
+
+def _cannot_write(path: Path, error: OSError) -> OSError:
+    return type(error)(
+        f"{path} can't be written: {error.strerror or error}. "
+        "Make room or give the permission, or choose a place where there are both."
+    )
 
 
 @contextmanager
@@ -27,8 +55,11 @@ def replacing(path: str | os.PathLike) -> Iterator[IO[bytes]]:
         OSError: the folder or the file cannot be written.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    except OSError as error:
+        raise _cannot_write(path, error) from error
     try:
         with os.fdopen(handle, "wb") as file:
             yield file

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,15 +9,22 @@ import torch
 from torch import Tensor, nn
 
 from course_lib import bounds, default_device
-from course_lib.checkpoints import read_checkpoint
 from course_lib.data import binarize as binarize_images
-from course_lib.errors import check_images, unknown
+from course_lib.errors import check_model
 from course_lib.progress import make_progress
-from course_lib.training_run import OPTIMIZERS, Fit, Objective, Run
+from course_lib.training_input import (
+    check_compiler,
+    check_data,
+    check_plain,
+    check_settings,
+    count_validation,
+    find_checkpoint,
+    fingerprint,
+    warn_of_grey,
+)
+from course_lib.training_run import Fit, Objective, Run
 
 __all__ = ["Fit", "fit"]
-
-SCHEDULES = ("constant", "cosine")
 
 
 def fit(
@@ -88,26 +93,40 @@ def fit(
     Raises:
         ValueError, TypeError: an argument is unusable; the sentence says what to do.
         FileExistsError: ``checkpoint`` exists and ``resume`` is False.
-        FloatingPointError: the loss became NaN or infinite; the sentence says where.
+        OSError: ``checkpoint`` can't be written; found out before training where possible.
+        FloatingPointError: the loss or a weight became NaN or infinite; the sentence says where.
+
+    Warns:
+        UserWarning: grey pixels meet a Bernoulli likelihood without ``binarize``.
     """
-    tensors = _check_data(data)
-    _check_settings(epochs, batch_size, lr, optimizer, schedule, beta, warmup_epochs, ema, patience)
+    tensors = check_data(data)
+    if objective is bounds.terms or not isinstance(model, nn.Module):
+        check_model(model, len(tensors) - 1)
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model is a {type(model).__name__}, no torch.nn.Module with weights.")
     settings = {
         "epochs": epochs, "batch_size": batch_size, "lr": lr, "optimizer": optimizer,
         "weight_decay": weight_decay, "schedule": schedule, "beta": beta,
         "warmup_epochs": warmup_epochs, "binarize": binarize, "clip_norm": clip_norm, "ema": ema,
         "validation": validation, "patience": patience, "compile": compile, "bf16": bf16,
-        "seed": seed, "data": _fingerprint(tensors),
+        "seed": seed,
     }  # fmt: skip
-    device = torch.device(device) if device is not None else default_device()
-    if compile:
-        _check_compiler(device)
-    saved = _find_checkpoint(checkpoint, resume, settings)
+    settings = check_settings(settings)
+    held_out = count_validation(settings["validation"], len(tensors[0]), settings["patience"])
+    settings["data"] = fingerprint(tensors)
+    device = default_device(device)
+    if settings["compile"]:
+        check_compiler(device)
+    if checkpoint is not None:
+        check_plain(notes, "notes")
+        check_plain(getattr(model, "spec", None), "model.spec")
+    saved = find_checkpoint(checkpoint, resume, settings, model)
+    if not settings["binarize"]:
+        warn_of_grey(model, tensors[0], stacklevel=2)
 
     cuda = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):
-        torch.manual_seed(seed)
-        held_out = _count_validation(validation, len(tensors[0]), patience)
+        torch.manual_seed(settings["seed"])
         order = torch.randperm(len(tensors[0])).to(device)
         data = [t.to(device) for t in tensors]
         valid = [t[order[:held_out]] for t in data] if held_out else None
@@ -118,90 +137,6 @@ def fit(
         )
         if saved is not None:
             run.restore(saved)
-        with make_progress(progress, epochs * run.steps, run.epoch * run.steps) as display:
+        total = settings["epochs"] * run.steps
+        with make_progress(progress, total, run.epoch * run.steps) as display:
             return run.go(display)
-
-
-def _check_data(data: Tensor | Sequence[Tensor]) -> list[Tensor]:
-    tensors = [data] if isinstance(data, Tensor) else list(data)
-    if not tensors:
-        raise ValueError("data is empty; a tensor of images [N, C, H, W] was expected.")
-    check_images(tensors[0], "data")
-    for t in tensors[1:]:
-        if not isinstance(t, Tensor) or len(t) != len(tensors[0]):
-            found = f"{len(t)} rows" if isinstance(t, Tensor) else f"a {type(t).__name__}"
-            raise ValueError(
-                f"data holds {len(tensors[0])} images but {found} beside them; "
-                "tensors with one row for each image were expected."
-            )
-    return tensors
-
-
-def _fingerprint(tensors: list[Tensor]) -> str:
-    """Shapes and mean pixel: enough to notice that a run is resumed on other data."""
-    shapes = ", ".join("x".join(map(str, t.shape)) for t in tensors)
-    return f"{shapes}, mean {tensors[0].mean(dtype=torch.float64).item():.6f}"
-
-
-def _check_settings(
-    epochs, batch_size, lr, optimizer, schedule, beta, warmup_epochs, ema, patience
-) -> None:
-    if optimizer not in OPTIMIZERS:
-        raise unknown("optimizer", optimizer, OPTIMIZERS)
-    if schedule not in SCHEDULES:
-        raise unknown("schedule", schedule, SCHEDULES)
-    whole = {"epochs": epochs, "batch_size": batch_size}
-    if patience is not None:
-        whole["patience"] = patience
-    for name, value in whole.items():
-        if value != int(value) or value < 1:
-            raise ValueError(f"{name} is {value}; a whole number from 1 up was expected.")
-    if not (math.isfinite(lr) and lr > 0):
-        raise ValueError(f"lr is {lr}; a positive number was expected, such as 1e-3.")
-    if not (beta >= 0 and warmup_epochs >= 0):
-        raise ValueError(f"beta is {beta}, warmup_epochs {warmup_epochs}; neither may be negative.")
-    if ema is not None and not 0 < ema < 1:
-        raise ValueError(f"ema is {ema}; a decay between 0 and 1 was expected, such as 0.999.")
-
-
-def _count_validation(validation: float | int, count: int, patience: int | None) -> int:
-    held_out = round(validation * count) if 0 <= validation < 1 else int(validation)
-    if not 0 <= held_out < count:
-        raise ValueError(
-            f"validation is {validation}, which leaves no training data: there are {count} "
-            "examples. Give a share below 1, or a number of examples."
-        )
-    if patience is not None and held_out == 0:
-        raise ValueError("patience needs a validation split; set validation, such as 0.05.")
-    return held_out
-
-
-def _check_compiler(device: torch.device) -> None:
-    if device.type == "cpu" and not any(map(shutil.which, ("g++", "clang++", "cl"))):
-        raise ValueError(
-            "compile=True needs a C++ compiler, and none was found on this machine. Install one "
-            "(Debian and Ubuntu: apt install g++), or train with compile=False."
-        )
-
-
-def _find_checkpoint(checkpoint: str | Path | None, resume: bool, settings: dict) -> dict | None:
-    if checkpoint is None:
-        if resume:
-            raise ValueError("resume=True needs checkpoint=..., the file to go on from.")
-        return None
-    if not Path(checkpoint).exists():
-        return None
-    if not resume:
-        raise FileExistsError(
-            f"{checkpoint} exists. Pass resume=True to go on from it, or choose another name."
-        )
-    saved = read_checkpoint(checkpoint)
-    before = saved["settings"]
-    changed = [k for k in settings if before.get(k) != settings[k]]
-    if changed:
-        detail = ", ".join(f"{k} was {before.get(k)} and is {settings[k]}" for k in changed)
-        raise ValueError(
-            f"{checkpoint} is of a run with other settings: {detail}. "
-            "Resume with the same ones, or choose another name."
-        )
-    return saved

@@ -6,8 +6,10 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import kl_divergence
+
+from course_lib.errors import check_images, check_model, check_rows, check_seed, check_whole
 
 __all__ = ["Estimate", "Report", "bits_per_dim", "estimate", "evaluate"]
 
@@ -74,7 +76,9 @@ class Report:
         for name, values in rows.items():
             bound = not name.startswith(" ")
             bits = f"{bits_per_dim(-values.mean().item(), self.num_dims):.4f}" if bound else ""
-            lines.append(f"{name:14s} {estimate(values)!s:>20s}    {bits}".rstrip())
+            # A single image has no standard error, and a repr must not raise.
+            shown = estimate(values) if len(values) > 1 else f"{values.item():.2f}"
+            lines.append(f"{name:14s} {shown!s:>20s}    {bits}".rstrip())
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -107,22 +111,31 @@ def evaluate(
         progress: show a bar.
 
     Raises:
-        ValueError: no images, K below 1, or grey pixels for a binary likelihood.
+        ValueError: no images, K below 1, values that are not finite, pixels outside [0, 1], or
+            grey pixels for a binary likelihood.
+        TypeError: ``x`` is no tensor of floats, or ``model`` no model for this context.
 
     Source: Burda et al. 2016 (arXiv 1509.00519), eq. 8, computed in chunks of draws.
     """
-    if len(x) == 0 or num_samples < 1 or max_rows < 1:
-        raise ValueError(
-            f"Got {len(x)} images, num_samples {num_samples}, max_rows {max_rows}; "
-            "each must be at least 1."
-        )
+    check_model(model, len(context))
+    num_samples, seed = check_whole(num_samples, "num_samples"), check_seed(seed)
+    max_rows = check_whole(max_rows, "max_rows")
     head = getattr(model, "head", None)
+    if head is not None or not isinstance(x, Tensor):
+        check_images(x)
+    if len(x) == 0 or not x.isfinite().all():
+        raise ValueError(
+            f"x (shape {list(x.shape)}) is empty or has values that are NaN or infinite; "
+            "at least one example of finite numbers was expected."
+        )
+    check_rows(context, len(x), "x")
     if getattr(head, "binary", False) and not ((x == 0) | (x == 1)).all():
         raise ValueError(
             "x has grey pixels but the likelihood is Bernoulli, so the result would be no "
             "likelihood. Pass course_lib.data.fixed_binarization(x)."
         )
-    device = next((p.device for p in model.parameters()), x.device) if head else x.device
+    weights = model.parameters() if isinstance(model, nn.Module) else ()
+    device = next((p.device for p in weights), x.device)
     per_pass = min(num_samples, max_rows)
     images = max(1, max_rows // per_pass)
     parts = []

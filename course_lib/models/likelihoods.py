@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch import distributions as td
 
 from course_lib import distributions
-from course_lib.errors import unknown
+from course_lib.errors import check_number, check_whole, unknown
 
 __all__ = [
     "LIKELIHOODS",
@@ -71,8 +71,8 @@ class Gaussian(nn.Module):
 
     def __init__(self, sigma: float | None = None):
         super().__init__()
-        if sigma is not None and not (math.isfinite(sigma) and sigma > 0):
-            raise ValueError(f"sigma is {sigma}; a positive number was expected, or None.")
+        if sigma is not None:
+            sigma = check_number(sigma, "sigma", lambda s: s > 0, "a positive number or None")
         log_sigma = torch.tensor(math.log(0.3 if sigma is None else sigma))
         if sigma is None:
             self.log_sigma = nn.Parameter(log_sigma)
@@ -96,7 +96,7 @@ class DiscretizedLogistic(nn.Module):
 
     def __init__(self, levels: int = 256):
         super().__init__()
-        self.levels = levels
+        self.levels = check_whole(levels, "levels", 2)
 
     def forward(self, params: Tensor) -> td.Independent:
         mean, raw = params.chunk(2, dim=-3)

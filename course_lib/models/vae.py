@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch import distributions as td
 
-from course_lib.errors import unknown
+from course_lib.errors import check_whole, unknown
 from course_lib.models.likelihoods import make_likelihood
 
 __all__ = ["MODELS", "VAE", "build", "conv_vae", "mlp_vae"]
@@ -59,6 +59,7 @@ class VAE(nn.Module):
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return ``mu, logvar``, each ``[B, L]``; logvar is log sigma^2."""
+        self._check_tensor(x, "x")
         if x.dim() != 4 or tuple(x.shape[1:]) != self.image_shape:
             raise ValueError(
                 f"x has shape {list(x.shape)}; this model was made for images "
@@ -69,7 +70,8 @@ class VAE(nn.Module):
 
     def decode(self, z: Tensor) -> Tensor:
         """Return the likelihood's parameters for ``z: [..., L]``: ``[..., C * k, H, W]``."""
-        if z.shape[-1] != self.latent_dim:
+        self._check_tensor(z, "z")
+        if z.dim() == 0 or z.shape[-1] != self.latent_dim:
             raise ValueError(
                 f"z has shape {list(z.shape)}; the last axis must hold the "
                 f"{self.latent_dim} latents of this model."
@@ -85,7 +87,7 @@ class VAE(nn.Module):
             num_images: how many.
             mean: return E[x|z] instead of a draw of x; smoother, and not a sample of the model.
         """
-        z = self.prior().sample((num_images,))
+        z = self.prior().sample((check_whole(num_images, "num_images"),))
         return self.mean_image(z) if mean else self.likelihood(z).sample()
 
     @torch.no_grad()
@@ -97,6 +99,20 @@ class VAE(nn.Module):
     def reconstruct(self, x: Tensor) -> Tensor:
         """Return E[x|z] at z = mu(x), ``[B, C, H, W]``."""
         return self.mean_image(self.encode(x)[0])
+
+    def _check_tensor(self, a: Tensor, name: str) -> None:
+        if not isinstance(a, Tensor):
+            raise TypeError(
+                f"{name} is a {type(a).__name__}; a torch tensor was expected. "
+                "Convert it with torch.as_tensor(...)."
+            )
+        dtype = self.prior_mean.dtype
+        if a.dtype != dtype:
+            scale = "" if a.is_floating_point() else ", and divide 8-bit images by 255"
+            raise TypeError(
+                f"{name} holds {a.dtype}, but the weights of this model are {dtype}. "
+                f"Convert it with {name}.to({dtype}){scale}."
+            )
 
 
 def mlp_vae(
@@ -113,7 +129,10 @@ def mlp_vae(
         hidden: widths of the encoder's hidden layers; the decoder mirrors them.
         likelihood: a name in ``LIKELIHOODS``.
     """
-    _check_sizes(image_shape, latent_dim, *hidden)
+    image_shape, latent_dim = _check_shape(image_shape), check_whole(latent_dim, "latent_dim")
+    if not isinstance(hidden, Sequence) or isinstance(hidden, str):
+        raise TypeError(f"hidden is {hidden!r}; a sequence of widths was expected, such as (400,).")
+    hidden = [check_whole(width, "a width in hidden") for width in hidden]
     head = make_likelihood(likelihood)
     pixels = math.prod(image_shape)
     channels = image_shape[0] * head.parameters_per_channel
@@ -127,7 +146,7 @@ def mlp_vae(
         "model": "mlp",
         "image_shape": list(image_shape),
         "latent_dim": latent_dim,
-        "hidden": list(hidden),
+        "hidden": hidden,
         "likelihood": likelihood,
     }
     return model
@@ -149,7 +168,9 @@ def conv_vae(
         hidden: width of the dense layer.
         likelihood: a name in ``LIKELIHOODS``.
     """
-    _check_sizes(image_shape, latent_dim, width, hidden)
+    image_shape = _check_shape(image_shape)
+    latent_dim = check_whole(latent_dim, "latent_dim")
+    width, hidden = check_whole(width, "width"), check_whole(hidden, "hidden")
     if min(image_shape[1:]) < 4:
         raise ValueError(f"image_shape is {tuple(image_shape)}; height and width from 4 up needed.")
     head = make_likelihood(likelihood)
@@ -190,11 +211,21 @@ MODELS = {"mlp": mlp_vae, "conv": conv_vae}
 
 def build(spec: dict) -> VAE:
     """Make a model from its ``spec``, as a checkpoint stores it (the weights are fresh)."""
+    if not isinstance(spec, dict):
+        raise TypeError(
+            f"spec is a {type(spec).__name__}; a dict was expected, such as mlp_vae().spec."
+        )
     arguments = dict(spec)
     name = arguments.pop("model", None)
     if name not in MODELS:
         raise unknown("model", name, MODELS)
-    return MODELS[name](**arguments)
+    try:
+        return MODELS[name](**arguments)
+    except TypeError as error:
+        raise ValueError(
+            f"spec {spec} describes no {name} model of this version: {error}. "
+            "Give what mlp_vae().spec or conv_vae().spec holds."
+        ) from error
 
 
 def _normal(mean: Tensor, std: Tensor) -> td.Independent:
@@ -230,9 +261,13 @@ def _he(network: nn.Sequential) -> nn.Sequential:
     return network
 
 
-def _check_sizes(image_shape: Sequence[int], *sizes: int) -> None:
-    if len(image_shape) != 3 or any(int(n) != n or n < 1 for n in (*image_shape, *sizes)):
+def _check_shape(image_shape: Sequence[int]) -> tuple[int, int, int]:
+    """Return ``image_shape`` as plain numbers, which a checkpoint can hold."""
+    try:
+        channels, height, width = (check_whole(n, "image_shape") for n in image_shape)
+    except (TypeError, ValueError):
         raise ValueError(
-            f"image_shape is {tuple(image_shape)} with sizes {sizes}; (channels, height, width) "
-            "and whole numbers from 1 up were expected."
-        )
+            f"image_shape is {image_shape!r}; (channels, height, width), whole numbers from 1 up, "
+            "was expected, such as (1, 28, 28)."
+        ) from None
+    return channels, height, width

@@ -143,7 +143,7 @@ def test_build_makes_the_same_model():
     [
         (lambda: mlp_vae(likelihood="bernouli"), "Did you mean 'bernoulli'"),
         (lambda: mlp_vae((28, 28)), "channels, height, width"),
-        (lambda: mlp_vae(latent_dim=0), "whole numbers from 1 up"),
+        (lambda: mlp_vae(latent_dim=0), "latent_dim is 0; a whole number from 1 up"),
         (lambda: conv_vae((1, 3, 28)), "from 4 up"),
         (lambda: LIKELIHOODS["gaussian"](sigma=0), "positive number"),
         (lambda: build({"model": "mpl"}), "Did you mean 'mlp'"),
