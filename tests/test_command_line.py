@@ -1,5 +1,10 @@
 """``python -m course_lib``: train, sample, evaluate and the sentences for bad input."""
 
+import signal
+import subprocess
+import sys
+import time
+
 import pytest
 from PIL import Image
 
@@ -22,13 +27,21 @@ def test_train_sample_evaluate(tmp_path, capsys):
     out, png = tmp_path / "model.pt", tmp_path / "grid.png"
     assert main([*TRAIN, "--out", str(out)]) == 0
     assert "ELBO" in capsys.readouterr().out
-    assert read_checkpoint(out)["notes"] == {"data": "strokes", "size": 28, "color": False}
+    saved = read_checkpoint(out)
+    assert saved["notes"] == {"data": "strokes", "size": 28, "color": False}
+    assert saved["settings"]["data"].startswith("200x1x28x28")  # --limit
 
     assert main(["sample", str(out), str(png), "--num", "6", "--columns", "3"]) == 0
     assert Image.open(png).size == (3 * 30 + 2, 2 * 30 + 2)
     assert main(["sample", str(out), str(png)]) == 2
     assert "--overwrite" in capsys.readouterr().err
 
+    (tmp_path / "folder.png").mkdir()
+    assert main(["sample", str(out), str(tmp_path / "folder.png"), "--overwrite"]) == 2
+    assert "is a folder" in capsys.readouterr().err
+
+    assert main(["evaluate", str(out), "--samples", "3", "--limit", "1"]) == 0
+    assert "1 images" in capsys.readouterr().out
     assert main(["evaluate", str(out), "--samples", "3", "--limit", "20"]) == 0
     text = capsys.readouterr().out
     assert "IWAE-3" in text and "±" in text and "20 images" in text
@@ -44,7 +57,16 @@ def test_train_sample_evaluate(tmp_path, capsys):
         (["train", "--model", "cnov"], "Did you mean 'conv'"),
         (["train", "--data", "minst"], "Did you mean 'mnist'"),
         (["train", "--likelihood", "gausian", "--limit", "20"], "Did you mean 'gaussian'"),
+        (["train", "--device", "tpu9"], "device is 'tpu9'"),
+        (["train", "--seed", str(2**70)], "at most 64 bits"),
+        (["train", "--out", "."], ". is a folder"),
+        (["train", "--validation", "1.0", "--limit", "20"], "validation is 1.0"),
+        (["train", "--validation", "20", "--limit", "20"], "leaves no training data"),
+        (["train", "--clip-norm", "-1", "--limit", "20"], "clip_norm is -1.0"),
+        (["train", "--size", "-3"], "size is -3"),
+        ([*TRAIN, "--latent-dim", "99999999999"], "not enough memory"),
         (["evaluate", "missing.pt"], "There is no checkpoint"),
+        (["evaluate", "."], ". is a folder"),
         (["sample", "missing.pt", "a.jpg"], "does not end in .png"),
     ],
 )
@@ -62,6 +84,23 @@ def test_help_reads(command, capsys):
         main([*command, "--help"])
     text = capsys.readouterr().out
     assert stop.value.code == 0 and "usage: python -m course_lib" in text and len(text) > 150
+
+
+def test_ctrl_c_keeps_the_epochs_so_far_and_resume_ends_as_if_unbroken(tmp_path):
+    """SIGINT to a real process while it trains, then the same command with --resume."""
+    command = [sys.executable, "-m", "course_lib", *TRAIN, "--epochs", "200", "--ema", "0.9"]
+    broken, whole = tmp_path / "broken.pt", tmp_path / "whole.pt"
+    process = subprocess.Popen([*command, "--out", broken], stderr=subprocess.PIPE, text=True)
+    while not broken.exists() and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    error = process.communicate()[1]
+    assert process.returncode == 130 and "The same command with --resume goes on" in error, error
+    assert "Traceback" not in error and 1 <= read_checkpoint(broken)["epoch"] < 200
+    for path in (broken, whole):
+        subprocess.run([*command, "--out", path, "--resume"], check=True, capture_output=True)
+    a, b = read_checkpoint(broken)["result"], read_checkpoint(whole)["result"]
+    assert all(a[name].equal(b[name]) for name in b)
 
 
 def test_numbers_are_checked(capsys):

@@ -6,14 +6,18 @@ import subprocess
 import sys
 import textwrap
 import time
+import warnings
+from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from course_lib import bounds
-from course_lib.checkpoints import load_model, read_checkpoint
-from course_lib.models import mlp_vae
+from course_lib.checkpoints import load_model, read_checkpoint, write_checkpoint
+from course_lib.models import VAE, mlp_vae
 from course_lib.training import fit
 
 
@@ -95,7 +99,8 @@ def test_validation_images_are_never_trained_on():
         (trained if torch.is_grad_enabled() else validated).update((x[:, 0, 0, 0] * 128).tolist())
         return bounds.terms(model, x)
 
-    run(data, objective=spy, validation=30, epochs=2)
+    with pytest.warns(UserWarning, match="grey"):
+        run(data, objective=spy, validation=30, epochs=2)
     assert len(validated) == 30 and len(trained) == 70 and not trained & validated
 
 
@@ -304,17 +309,38 @@ def test_bfloat16_reaches_nearly_the_same_loss():
     ("kwargs", "message"),
     [
         ({"epochs": 0}, "epochs is 0"),
+        ({"epochs": "3"}, "epochs is '3'; a whole number from 1 up"),
+        ({"epochs": True}, "epochs is True"),
         ({"batch_size": 1.5}, "batch_size is 1.5"),
         ({"lr": float("nan")}, "lr is nan"),
         ({"optimizer": "adm"}, "Did you mean 'adam'"),
         ({"schedule": "cosin"}, "Did you mean 'cosine'"),
         ({"beta": -1}, "beta is -1; a finite number from 0 up"),
+        ({"beta": "high"}, "beta is 'high'; a finite number from 0 up"),
+        ({"beta": float("inf")}, "beta is inf"),
+        ({"warmup_epochs": float("inf")}, "warmup_epochs is inf"),
+        ({"weight_decay": -1}, "weight_decay is -1"),
+        ({"clip_norm": -1}, "clip_norm is -1; a positive number"),
+        ({"clip_norm": 0}, "clip_norm is 0"),
         ({"ema": 1.0}, "between 0 and 1"),
+        ({"seed": 1.5}, "seed is 1.5; a whole number of at most 64 bits"),
+        ({"seed": 2**70}, "at most 64 bits"),
+        ({"bf16": "yes"}, "bf16 is 'yes'; True or False"),
+        ({"device": "tpu9"}, "device is 'tpu9'; 'cpu', 'cuda' or 'cuda:N' was expected"),
+        ({"device": "meta"}, "torch can't compute there"),
+        ({"validation": 1.0}, "validation is 1.0; a share from 0 to below 1, or a whole number"),
+        ({"validation": True}, "validation is True"),
+        ({"validation": -0.1}, "validation is -0.1"),
+        ({"validation": float("nan")}, "validation is nan"),
+        ({"validation": "some"}, "validation is 'some'"),
         ({"validation": 300}, "leaves no training data"),
         ({"patience": 3, "validation": 0}, "patience needs a validation split"),
         ({"resume": True}, "resume=True needs checkpoint"),
         ({"progress": "baar"}, "Did you mean 'bar'"),
         ({"objective": lambda m, x: bounds.terms(m, x).elbo.mean()}, "one loss per example"),
+        ({"objective": lambda m, x: 3}, "returned a int for 64 examples"),
+        ({"objective": lambda m, x: bounds.Terms(*torch.ones(2))}, r"returned shape \[\]"),
+        ({"data": torch.rand(9, 1, 7, 7).round()}, "this model was made for images"),
         ({"data": torch.rand(0, 1, 6, 6)}, "is empty"),
         ({"data": torch.rand(9, 6, 6)}, "images"),
         ({"data": torch.rand(9, 1, 6, 6) * 255}, "Divide 8-bit images by 255"),
@@ -326,9 +352,186 @@ def test_bad_input_gets_a_sentence(kwargs, message):
         run(**kwargs)
 
 
-def test_integer_images_are_refused():
-    with pytest.raises(TypeError, match=r"x\.float\(\) / 255"):
-        run(torch.zeros(9, 1, 6, 6, dtype=torch.uint8))
+def test_early_stopping_of_averaged_weights_returns_the_best_average(tmp_path):
+    losses, kept = iter([5.0, 1.0, 2.0, 3.0]), []
+
+    def scripted(model, x):
+        if torch.is_grad_enabled():
+            return bounds.terms(model, x)
+        kept.append(weights(model).clone())
+        return torch.full((len(x),), next(losses))
+
+    result = run(objective=scripted, validation=50, patience=2, epochs=6, ema=0.5)
+    plain = run(validation=50, epochs=6, lr=2e-3)
+    assert result.stopped == "early" and torch.equal(weights(result), kept[1])
+    assert not torch.equal(weights(result), weights(plain))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (torch.zeros(9, 1, 6, 6, dtype=torch.uint8), r"x\.float\(\) / 255"),
+        (torch.zeros(9, 1, 6, 6).numpy(), r"data is a ndarray; .* torch\.as_tensor"),
+        (torch.zeros(9, 1, 6, 6).double(), r"float64, .* x\.to\(torch\.float32\)"),
+        (7, "data is a int"),
+        (SimpleNamespace(train=blobs(9)), r"data\.train"),
+        ((blobs(9), torch.zeros(9)), "prior of this VAE does not take as many"),
+    ],
+)
+def test_data_of_another_kind_are_refused(data, message):
+    with pytest.raises(TypeError, match=message):
+        run(data)
+
+
+@pytest.mark.parametrize("model", [mlp_vae, None, VAE], ids=["function", "None", "class"])
+def test_what_is_no_model_is_refused(model):
+    with pytest.raises(TypeError, match="a model with prior, posterior and likelihood"):
+        fit(model, blobs(), progress=False)
+
+
+def test_cuda_is_refused_where_there_is_none(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match="finds no CUDA device here"):
+        run(device="cuda")
+
+
+def test_grey_pixels_and_a_bernoulli_get_one_warning():
+    grey = torch.rand(60, 1, 6, 6)
+    with pytest.warns(UserWarning, match="binarize=True") as caught:
+        run(grey, epochs=2)
+    assert len(caught) == 1 and caught[0].filename == __file__  # it points at the caller
+    gaussian = mlp_vae((1, 6, 6), 2, (4,), likelihood="gaussian")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run(grey, binarize=True)
+        run(blobs())
+        fit(gaussian, grey, epochs=1, progress=False, device="cpu")
+
+
+def test_damage_by_the_last_step_is_not_kept(tmp_path):
+    """The loss of the last batch was finite; its gradient is not, so the weights break unseen."""
+    calls = 0
+
+    def breaking(model, x):
+        nonlocal calls
+        calls += 1
+        d, r = bounds.terms(model, x)
+        infinite = torch.where(x.sum((1, 2, 3)) < 0, 1.0, torch.sqrt(0 * d)) * 0
+        return bounds.Terms(d + infinite if calls == 10 else d, r)  # five batches an epoch
+
+    path = tmp_path / "run.pt"
+    with pytest.raises(FloatingPointError, match="at the end of epoch 2: weights encoder"):
+        run(objective=breaking, checkpoint=path, validation=0)
+    assert read_checkpoint(path)["epoch"] == 1
+
+
+def test_a_validation_loss_that_is_nan_stops_the_run(tmp_path):
+    def breaking(model, x):
+        d, r = bounds.terms(model, x)
+        return bounds.Terms(d if torch.is_grad_enabled() else d * float("nan"), r)
+
+    with pytest.raises(FloatingPointError, match="end of epoch 1: validation loss"):
+        run(objective=breaking, checkpoint=tmp_path / "run.pt", patience=2)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"notes": {"folder": Path("runs")}}, "notes is .* Convert a Path with str"),
+        ({"notes": {"lr": np.float64(1)}}, "can't be read back"),
+    ],
+)
+def test_what_a_checkpoint_cannot_give_back_is_refused_at_once(settings, message, tmp_path):
+    with pytest.raises(TypeError, match=message):
+        run(checkpoint=tmp_path / "run.pt", **settings)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_numpy_numbers_make_a_checkpoint_that_reads(tmp_path):
+    path = tmp_path / "run.pt"
+    model = mlp_vae((1, 6, 6), np.int64(2), hidden=(np.int64(16),))
+    numbers = {"lr": np.float64(1e-3), "seed": np.int64(3), "validation": np.float64(0.1)}
+    fit(
+        model, blobs(), epochs=np.int64(1), device="cpu", progress=False, checkpoint=path, **numbers
+    )
+    assert load_model(path).latent_dim == 2
+    assert read_checkpoint(path)["settings"]["seed"] == 3
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_training(tmp_path):
+    (tmp_path / "file").write_text("mine")
+
+    def never(model, x):
+        raise AssertionError("training began")
+
+    with pytest.raises(IsADirectoryError, match="is a folder; give the name of a file"):
+        run(checkpoint=tmp_path, objective=never)
+    with pytest.raises(OSError, match="can't be written: Not a directory"):
+        run(checkpoint=tmp_path / "file" / "run.pt", objective=never)
+    assert (tmp_path / "file").read_text() == "mine"
+    with pytest.raises(AssertionError, match="began"):
+        run(checkpoint=tmp_path / "new" / "run.pt", objective=never)
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]  # no folder before the first epoch
+
+
+def test_resuming_with_another_model_or_order_is_refused(tmp_path):
+    path = tmp_path / "run.pt"
+    run(checkpoint=path)
+    before = path.read_bytes()
+    other = mlp_vae((1, 6, 6), latent_dim=3, hidden=(16,))
+    own = mlp_vae((1, 6, 6), latent_dim=3, hidden=(16,))
+    own.spec = None
+    untouched = weights(own).clone()
+    same_weights = mlp_vae((1, 6, 6), 2, (16,), likelihood="continuous_bernoulli")
+    for model, message in (
+        (other, "latent_dim is 2 there and 3 here"),
+        (own, r"encoder\.3\.weight is \[4, 16\] there and \[6, 16\] here"),
+        (same_weights, "likelihood is bernoulli there and continuous_bernoulli here"),
+    ):
+        kwargs = {"epochs": 3, "batch_size": 64, "progress": False, "device": "cpu"}
+        with pytest.raises(ValueError, match=message):
+            fit(model, blobs(), checkpoint=path, resume=True, **kwargs)
+    assert torch.equal(weights(own), untouched)
+    with pytest.raises(ValueError, match=r"data was .* slope"):
+        run(blobs().flip(0), checkpoint=path, resume=True)
+    assert path.read_bytes() == before
+
+
+def test_a_checkpoint_without_a_run_is_not_resumed(tmp_path):
+    path = tmp_path / "model.pt"
+    model = small_model()
+    write_checkpoint(path, {"spec": model.spec, "result": model.state_dict()})
+    with pytest.raises(ValueError, match="no training run to go on from"):
+        run(checkpoint=path, resume=True)
+
+
+FULL = """
+    import resource, sys
+    from pathlib import Path
+    sys.path.insert(0, {folder!r})
+    from test_training import bounds, run
+
+    path = Path({path!r})
+    def objective(model, x):
+        if path.exists():  # from the second epoch on there is room for 5000 bytes only
+            resource.setrlimit(resource.RLIMIT_FSIZE, (5000, resource.RLIM_INFINITY))
+        return bounds.terms(model, x)
+
+    try:
+        run(objective=objective, checkpoint=path)
+    except OSError as error:
+        print(error)
+"""
+
+
+def test_a_full_disk_gets_a_sentence_and_leaves_the_last_checkpoint(tmp_path):
+    pytest.importorskip("resource", reason="limits of a process are POSIX")
+    path = tmp_path / "run.pt"
+    code = textwrap.dedent(FULL).format(folder=os.path.dirname(__file__), path=str(path))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "could not be written" in done.stdout and "Make room" in done.stdout, done.stderr
+    assert read_checkpoint(path)["epoch"] == 1 and list(tmp_path.iterdir()) == [path]
 
 
 def test_epochs_are_timed():

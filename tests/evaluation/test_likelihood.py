@@ -1,6 +1,7 @@
 """Evaluation against the linear-Gaussian oracle, and in chunks."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -102,3 +103,51 @@ def test_bad_input_gets_a_sentence():
         estimate(torch.ones(1))
     with pytest.raises(ValueError, match="num_dims is 0"):
         bits_per_dim(1.0, 0)
+
+
+@pytest.mark.parametrize(
+    ("x", "options", "error", "message"),
+    [
+        (torch.zeros(2, 1, 6, 6).numpy(), {}, TypeError, "x is a ndarray"),
+        ([0.0], {}, TypeError, "x is a list"),
+        (torch.zeros(2, 1, 6, 6).byte(), {}, TypeError, r"x\.float\(\) / 255"),
+        (torch.full((2, 1, 6, 6), math.nan), {}, ValueError, "without NaN"),
+        (torch.full((2, 1, 6, 6), 255.0), {}, ValueError, "from 255 to 255"),
+        (torch.zeros(6, 6), {}, ValueError, "unsqueeze"),
+        (torch.zeros(2, 1, 7, 7), {}, ValueError, "this model was made for images"),
+        (torch.zeros(2, 1, 6, 6), {"num_samples": 2.5}, ValueError, "num_samples is 2.5"),
+        (torch.zeros(2, 1, 6, 6), {"max_rows": 0}, ValueError, "max_rows is 0"),
+        (torch.zeros(2, 1, 6, 6), {"seed": 2**70}, ValueError, "at most 64 bits"),
+    ],
+)
+def test_bad_examples_and_numbers_get_a_sentence(x, options, error, message):
+    model = mlp_vae((1, 6, 6), latent_dim=2, hidden=(8,), likelihood="gaussian")
+    with pytest.raises(error, match=message):
+        evaluate(model, x, **options)
+
+
+def test_oracles_get_the_sentence_for_nan_too(oracle):
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        evaluate(oracle, oracle.sample(3) * math.nan)
+
+
+def test_what_is_no_model_and_context_that_does_not_fit_are_refused(oracle):
+    with pytest.raises(TypeError, match="mlp_vae itself, without a prior"):
+        evaluate(mlp_vae, torch.zeros(2, 1, 6, 6))
+    x, labels = oracle.sample(4), torch.zeros(4)
+    with pytest.raises(TypeError, match="prior of this LinearGaussian does not take as many"):
+        evaluate(oracle, x, labels)
+    conditional = SimpleNamespace(
+        prior=lambda y: oracle.prior(),
+        posterior=lambda x, y: oracle.posterior(x),
+        likelihood=lambda z, y: oracle.likelihood(z),
+    )
+    assert len(evaluate(conditional, x, labels, num_samples=2).iwae) == 4
+    with pytest.raises(ValueError, match="4 images but 3 rows"):
+        evaluate(conditional, x, labels[:3])
+
+
+def test_one_image_is_shown_without_a_standard_error():
+    model = mlp_vae((1, 6, 6), latent_dim=2, hidden=(8,))
+    text = repr(evaluate(model, torch.zeros(1, 1, 6, 6), num_samples=2))
+    assert "IWAE-2" in text and "±" not in text

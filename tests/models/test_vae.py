@@ -143,6 +143,16 @@ def test_build_makes_the_same_model():
     [
         (lambda: mlp_vae(likelihood="bernouli"), "Did you mean 'bernoulli'"),
         (lambda: mlp_vae((28, 28)), "channels, height, width"),
+        (lambda: mlp_vae(28), "image_shape is 28"),
+        (lambda: mlp_vae(None), "image_shape is None"),
+        (lambda: mlp_vae(latent_dim=2.0), "latent_dim is 2.0"),
+        (lambda: mlp_vae(hidden=(4, -1)), "a width in hidden is -1"),
+        (lambda: conv_vae(width=0), "width is 0"),
+        (lambda: mlp_vae().sample(-1), "num_images is -1"),
+        (lambda: mlp_vae().decode(torch.tensor(1.0)), "20 latents"),
+        (lambda: build({"model": "mlp", "depth": 2}), "describes no mlp model of this version"),
+        (lambda: LIKELIHOODS["discretized_logistic"](levels=1), "levels is 1"),
+        (lambda: LIKELIHOODS["gaussian"](sigma="wide"), "sigma is 'wide'"),
         (lambda: mlp_vae(latent_dim=0), "latent_dim is 0; a whole number from 1 up"),
         (lambda: conv_vae((1, 3, 28)), "from 4 up"),
         (lambda: LIKELIHOODS["gaussian"](sigma=0), "positive number"),
@@ -154,3 +164,20 @@ def test_build_makes_the_same_model():
 def test_bad_input_gets_a_sentence(action, message):
     with pytest.raises(ValueError, match=message):
         action()
+
+
+@pytest.mark.parametrize(
+    ("action", "message"),
+    [
+        (lambda m: m.encode([[1.0]]), r"x is a list; .* torch\.as_tensor"),
+        (lambda m: m.posterior(torch.zeros(1, 1, 6, 6).byte()), "divide 8-bit images by 255"),
+        (lambda m: m.posterior(torch.zeros(1, 1, 6, 6).double()), r"x\.to\(torch\.float32\)"),
+        (lambda m: m.decode([0.0, 0.0]), "z is a list"),
+        (lambda m: m.likelihood(torch.zeros(2).double()), r"z\.to\(torch\.float32\)"),
+        (lambda m: mlp_vae(hidden=400), r"sequence of widths .* \(400,\)"),
+        (lambda m: build(None), "spec is a NoneType"),
+    ],
+)
+def test_values_of_another_kind_get_a_sentence(action, message):
+    with pytest.raises(TypeError, match=message):
+        action(mlp_vae((1, 6, 6), latent_dim=2, hidden=(8,)))
