@@ -1,0 +1,425 @@
+"""The judge of functions with one right value: compare it, and find the formula that was used.
+
+Truth and wrong formulas are evaluated in float64 on the inputs that the learner's function got. A
+wrong value is named when one row of the table gives the learner's numbers on every ordinary call.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from course_lib.checks import faults
+from course_lib.checks.exercise import Exercise
+from course_lib.checks.probes.arguments import build
+from course_lib.checks.result import Result
+
+
+class Row(NamedTuple):
+    """A wrong answer that people give: its identifier, its formula, and what to say of it."""
+
+    mistake: str
+    formula: Callable[..., Tensor]
+    sentence: str
+
+
+class Seen(NamedTuple):
+    """One run of the learner's function beside the truth."""
+
+    call: dict
+    run: dict
+    args: list
+    want: Tensor
+    got: Tensor | None
+    single: bool  # float32 inputs
+
+    @property
+    def agrees(self) -> bool:
+        return self.got is not None and _same(self.got, self.want, self.single)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A judge for ``Exercise.judge``.
+
+    Attributes:
+        truth: the right formula.
+        arguments: the names of the arguments.
+        table: wrong formulas, the likelier first.
+        what: the expected result in words, such as "a tensor of shape [B]".
+        extreme: mistake and sentence for values that are right except on extreme inputs.
+        errors: exceptions that give a mistake away.
+        optional: arguments whose gradient is not asked.
+        fallback: looks for an explanation where the table has none: (mistake, sentence) or None.
+        comparable: maps (index of the argument, gradient, arguments) to the part of the gradient
+            that the exercise determines.
+    """
+
+    truth: Callable[..., Tensor]
+    arguments: Sequence[str]
+    table: Sequence[Row]
+    what: str
+    extreme: tuple[str, str] = ("unstable", "Right on moderate inputs, wrong on extreme ones.")
+    errors: faults.Errors = ()
+    optional: Sequence[str] = ()
+    fallback: Callable[[list[Seen]], tuple[str, str] | None] | None = None
+    comparable: Callable[[int, Tensor, list], Tensor] | None = None
+
+    def __call__(self, exercise: Exercise, calls: list[dict], record: list) -> Result:
+        seen, stop = self._look(calls, record)
+        for one in seen:
+            fed = self._fed(one)
+            fault = faults.not_a_tensor(exercise, one.run["value"], self.what, fed)
+            if fault and not (fault.mistake == "wrong_shape" and self._name(seen)):
+                return fault
+        stopped = stop and faults.stopped(exercise, stop[1], self.errors, self._fed_call(stop[0]))
+        telling = stopped and any(stopped.mistake == mistake for _, mistake, _ in self.errors)
+        verdict = (
+            self._unsteady(exercise, seen)
+            or (telling and not self._name(seen) and stopped)
+            or self._values(exercise, seen)
+            or stopped
+            or self._dtypes(exercise, seen)
+            or self._arguments_kept(exercise, seen)
+            or self._gradients(exercise, seen)
+        )
+        if verdict:
+            return verdict
+        return Result(exercise.name, True, None, "Values, shapes, dtypes and gradients agree.")
+
+    def _look(self, calls: list[dict], record: list) -> tuple[list[Seen], tuple | None]:
+        finished, stop = faults.finished_runs(calls, record)
+        seen = []
+        for call, runs in finished:
+            args = _double(call)
+            want = self.truth(*args).detach()
+            single = not any(a.get("dtype") == "float64" for a in call["args"])
+            for run in runs:
+                plain = run["value"]
+                readable = plain.get("kind") == "tensor" and plain.get("data") is not None
+                got = faults.plain_values(plain) if readable else None
+                seen.append(Seen(call, run, args, want, got, single))
+        return seen, stop
+
+    def _unsteady(self, exercise: Exercise, seen: list[Seen]) -> Result | None:
+        for first, second in itertools.pairwise(seen):
+            if first.call is not second.call or first.run["changed"] or first.got is None:
+                continue
+            if not _same(second.got, first.got, first.single, nan=True):
+                message = (
+                    "The same arguments gave two different values. The result is a formula without "
+                    "chance: draw nothing in it, and keep nothing between calls."
+                )
+                return self._failed(exercise, "not_deterministic", message, second)
+        return None
+
+    def _values(self, exercise: Exercise, seen: list[Seen]) -> Result | None:
+        bad = [one for one in seen if not one.agrees]
+        if not bad:
+            return None
+        plain = [one for one in bad if one.call["tag"] != "extreme"]
+        if not plain:
+            return self._failed(exercise, *self.extreme, bad[0])
+        first = plain[0]
+        named = self._name(seen)
+        if named:
+            return self._failed(exercise, *named, first)
+        if any(one.run["changed"] for one in seen):
+            return self._arguments_kept(exercise, seen)
+        if first.got.shape != first.want.shape:
+            message = (
+                f"The result has shape {list(first.got.shape)}; {self.what}, here "
+                f"{list(first.want.shape)}, was expected."
+            )
+            return self._failed(exercise, "wrong_shape", message, first)
+        if not torch.isfinite(first.got).all():
+            message = "The result holds NaN or infinite values where the right ones are finite."
+            return self._failed(exercise, "not_finite", message, first)
+        if self._dtypes(exercise, seen):
+            return self._dtypes(exercise, seen)
+        if _imprecise(plain):
+            if len(plain) < len(bad):
+                return self._failed(exercise, *self.extreme, bad[-1])
+            message = (
+                "Right to some three digits only. Look for a small constant that is added, a clamp, "
+                "a rounded number, or float32 inside."
+            )
+            return self._failed(exercise, "imprecise", message, first)
+        factor = _common_factor(plain)
+        if factor == 0:
+            return self._failed(exercise, "zero", "Your value is zero on every input.", first)
+        if factor is not None:
+            message = f"Your value is {factor:.4g} times the right one, on every input."
+            return self._failed(exercise, "scaled", message, first)
+        return self._failed(exercise, None, "The value is not the expected one.", first)
+
+    def _name(self, seen: list[Seen]) -> tuple[str, str] | None:
+        """Find the formula that gives the learner's numbers on all ordinary inputs."""
+        ordinary = [s for s in seen if s.call["tag"] != "extreme" and s.got is not None]
+        if all(s.agrees for s in ordinary):
+            return None
+        for loose in (0.01, 1.0, 100.0):  # the learner may have worked in float32
+            row = next((row for row in self.table if _explains(row, ordinary, loose)), None)
+            if row:
+                return row.mistake, row.sentence
+            double = [s for s in ordinary if not s.single]
+            explained = self.fallback and double and self.fallback(double)
+            if explained:
+                return explained
+        return None
+
+    def _dtypes(self, exercise: Exercise, seen: list[Seen]) -> Result | None:
+        for one in seen:
+            value = one.run["value"]
+            fault = faults.wrong_dtype(exercise, value, not one.single, self._fed(one))
+            if fault:
+                return fault
+            if value.get("device") != one.run["device"]:
+                message = (
+                    f"The inputs are on {one.run['device']} and the result on {value['device']}. "
+                    "Make new tensors with device= or with zeros_like and its relatives."
+                )
+                return self._failed(exercise, "wrong_device", message, one)
+        return None
+
+    def _arguments_kept(self, exercise: Exercise, seen: list[Seen]) -> Result | None:
+        for one in seen:
+            if one.run["changed"]:
+                names = [self.arguments[i] for i in one.run["changed"]]
+                return faults.changed(exercise, names, self._fed(one))
+        return None
+
+    def _gradients(self, exercise: Exercise, seen: list[Seen]) -> Result | None:
+        for one in seen:
+            asked = [i for i, a in enumerate(one.call["args"]) if a.get("grad")]
+            asked_names = [self.arguments[i] for i in asked]
+            if not one.call["weights"] or not set(asked_names) - set(self.optional):
+                continue
+            if one.run["grad_problem"]:
+                return faults.stopped(exercise, one.run["grad_problem"], fed=self._fed(one))
+            if not one.run["value"]["graph"]:
+                message = (
+                    "The value is right, but no gradient flows through it. Look for detach(), "
+                    ".data, .item(), numpy, torch.no_grad() or torch.tensor(...) around a result."
+                )
+                return self._failed(exercise, "detached", message, one)
+            wanted = self._true_gradients(one, asked)
+            for index, name, got, want in zip(
+                asked, asked_names, one.run["grads"], wanted, strict=True
+            ):
+                if name in self.optional:
+                    continue
+                fault = self._gradient(exercise, one, index, got, want)
+                if fault:
+                    return fault
+        return None
+
+    def _gradient(
+        self, exercise: Exercise, one: Seen, index: int, got: list | None, want: Tensor
+    ) -> Result | None:
+        name = self.arguments[index]
+        if got is None:
+            message = f"The value is right, but no gradient reaches {name}: it was detached."
+            return self._failed(exercise, "detached", message, one)
+        found = torch.tensor([float(v) for v in got], dtype=torch.float64).reshape(want.shape)
+        if self.comparable:
+            found = self.comparable(index, found, one.args)
+            want = self.comparable(index, want, one.args)
+        if _same(found, want, one.single, loose=10.0):
+            return None
+        if not found.any():
+            message = f"The value is right, but the gradient that reaches {name} is zero."
+            return self._failed(exercise, "detached", message, one)
+        details = (("gradient", faults.show(found)), ("expected", faults.show(want)))
+        if not torch.isfinite(found).all():
+            message = f"The value is right, but its gradient for {name} is NaN or infinite."
+            return faults.failed(
+                exercise, "nan_gradient", message, ("fed", self._fed(one)), *details
+            )
+        message = (
+            f"The value is right, but its gradient for {name} is not. Part of it was detached, "
+            "clamped, or computed without gradient."
+        )
+        return faults.failed(exercise, "wrong_gradient", message, ("fed", self._fed(one)), *details)
+
+    def _true_gradients(self, one: Seen, asked: list[int]) -> list[Tensor]:
+        args = [a.detach().requires_grad_(i in asked) if isinstance(a, Tensor) else a
+                for i, a in enumerate(one.args)]  # fmt: skip
+        weights = build(one.call["weights"])
+        total = (self.truth(*args) * weights).sum()
+        return list(torch.autograd.grad(total, [args[i] for i in asked]))
+
+    def _fed_call(self, call: dict) -> str:
+        built = zip(self.arguments, call["args"], strict=False)
+        return "\n".join(f"{name} = {faults.show(plain)}" for name, plain in built)
+
+    def _fed(self, one: Seen) -> str:
+        return self._fed_call(one.call)
+
+    def _failed(self, exercise: Exercise, mistake: str | None, message: str, one: Seen) -> Result:
+        return faults.failed(
+            exercise,
+            mistake,
+            message,
+            ("fed", self._fed(one)),
+            ("returned", faults.show(one.run["value"])),
+            ("expected", faults.show(one.want)),
+        )
+
+
+def reductions(terms: Callable[..., Tensor], axes: str, over: str) -> list[Row]:
+    """Return the wrong ways to reduce right terms.
+
+    Args:
+        terms: the terms that should be summed, with every axis.
+        axes: ``"last"`` or ``"rest"`` (all but the first): the axes to sum over.
+        over: what those axes count, such as "latents".
+    """
+    many = f"{over}s"
+
+    def total(*args: Tensor) -> Tensor:
+        return summed(terms, axes)(*args)
+
+    def mean(*args: Tensor) -> Tensor:
+        t = terms(*args)
+        return t.mean(-1) if axes == "last" else t.flatten(1).mean(1)
+
+    rows = [
+        Row("mean_instead_of_sum", mean, f"You took the mean over the {many} instead of the sum."),
+        Row("not_summed", terms, f"You return one value per {over}: the sum over the {many} is missing."),
+        Row(
+            "averaged_over_batch",
+            lambda *a: total(*a).mean(),
+            f"You summed over the {many} and then averaged over the batch. Return one value per "
+            "example; a mean is taken where a loss is needed and nowhere else.",
+        ),
+        Row(
+            "summed_over_batch",
+            lambda *a: total(*a).sum(),
+            f"You summed over the batch too. Sum over the {many} only: one value per example.",
+        ),
+        Row(
+            "mean_of_everything",
+            lambda *a: terms(*a).mean(),
+            f"You averaged over everything, {many} and batch. Sum over the {many} and keep the "
+            "batch: one value per example.",
+        ),
+        Row(
+            "summed_wrong_axis",
+            lambda *a: terms(*a).sum(0),
+            f"You summed over the batch axis instead of over the {many}.",
+        ),
+        Row(
+            "summed_wrong_axis",
+            lambda *a: terms(*a).mean(0),
+            f"You averaged over the batch axis. Sum over the {many}, and keep the batch.",
+        ),
+        Row(
+            "summed_one_axis_only",
+            lambda *a: terms(*a).sum(1),
+            f"You summed over axis 1. The sum has to be over all axes of {many}, wherever they are.",
+        ),
+    ]  # fmt: skip
+    if axes == "rest":
+        rows.append(
+            Row(
+                "summed_one_axis_only",
+                lambda *a: terms(*a).sum(-1),
+                f"You summed over the last axis only. Sum over all axes of {many}, that is all but "
+                "the first.",
+            )
+        )
+    return rows
+
+
+def summed(terms: Callable[..., Tensor], axes: str = "last") -> Callable[..., Tensor]:
+    """Return the formula that sums the terms over the last axis, or over all but the first."""
+
+    def formula(*args: Tensor) -> Tensor:
+        t = terms(*args)
+        return t.sum(-1) if axes == "last" else t.flatten(1).sum(1)
+
+    return formula
+
+
+def crossed(
+    truth: Callable[..., Tensor], wrong: Iterable[Row], axes: str, over: str
+) -> tuple[Row, ...]:
+    """Return a table from wrong terms: each summed rightly, the truth reduced wrongly, and both.
+
+    Args:
+        truth: the right terms, before the sum.
+        wrong: rows whose formulas are wrong terms, before the sum.
+        axes: see :func:`reductions`.
+        over: see :func:`reductions`.
+    """
+    wrong = list(wrong)
+    single = [Row(r.mistake, summed(r.formula, axes), r.sentence) for r in wrong]
+    double = [
+        Row(r.mistake, reduced.formula, f"{r.sentence} Besides: {reduced.sentence}")
+        for r in wrong
+        for reduced in reductions(r.formula, axes, over)
+    ]
+    return (*single, *reductions(truth, axes, over), *double)
+
+
+def _double(call: dict) -> list:
+    """Return the arguments as the learner's function got them, in float64."""
+    built = [build(plain) for plain in call["args"]]
+    return [a.detach().double() if isinstance(a, Tensor) else a for a in built]
+
+
+def _same(
+    got: Tensor, want: Tensor, single: bool, *, loose: float = 1.0, nan: bool = False
+) -> bool:
+    """Whether two values agree to 1e-6 (float64) or to 1e-3 of the largest (float32)."""
+    if got.shape != want.shape:
+        return False
+    if single:
+        room = 1e-3 * (1 + _largest(want)) * loose
+    else:
+        room = 1e-6 * (1 + want.abs()) * loose
+    close = (got - want).abs() <= room
+    close |= got == want  # infinities
+    if nan:
+        close |= got.isnan() & want.isnan()
+    return bool(close.all())
+
+
+def _largest(value: Tensor) -> float:
+    finite = value[torch.isfinite(value)]
+    return float(finite.abs().max()) if finite.numel() else 0.0
+
+
+def _explains(row: Row, ordinary: list[Seen], loose: float) -> bool:
+    if not any(torch.isfinite(one.got).any() for one in ordinary):
+        return False  # anything could have given nothing but NaN
+    for one in ordinary:
+        try:
+            value = row.formula(*one.args)
+        except (RuntimeError, ValueError, IndexError, ZeroDivisionError):
+            return False
+        if not _same(one.got, value.double(), one.single, loose=loose, nan=True):
+            return False
+    return True
+
+
+def _imprecise(bad: list[Seen]) -> bool:
+    if any(s.got.shape != s.want.shape for s in bad):
+        return False
+    off = (((s.got - s.want).abs() / (1e-3 + s.want.abs())).max() for s in bad)
+    return all(float(o) < 2e-3 for o in off)
+
+
+def _common_factor(bad: list[Seen]) -> float | None:
+    alike = [one for one in bad if not one.single and one.got.shape == one.want.shape]
+    ratios = torch.cat([torch.ones(0), *((one.got / one.want).flatten() for one in alike)])
+    if ratios.numel() < 2 or not torch.isfinite(ratios).all():
+        return None
+    spread = (ratios - ratios.mean()).abs().max()
+    return float(ratios.mean()) if spread <= 1e-5 * ratios.mean().abs() else None

@@ -1,0 +1,82 @@
+"""The ordinary probe: call the learner's function as the plan says, and note what came back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from .arguments import build
+from .guard import Guard, Problem
+from .plain import encode, numbers, to_tensor
+
+
+def probe_calls(plan: dict, function: Callable, guard: Guard) -> list[list[dict]]:
+    """Make every call of the plan, and return for each the list of its runs.
+
+    A call is ``{"args": [...], "times": n, "weights": tensor or None}``. Its runs get the very
+    same arguments. A run is ``{"problem": ...}`` or::
+
+        {"value": ..., "grads": [numbers or None, ...], "grad_problem": None or ...,
+         "changed": [index of a modified argument, ...], "reseeded": bool, "device": ...}
+
+    where ``grads`` holds the gradient of the weighted sum of the value, one entry for each tensor
+    that requires one. After a time-out the remaining calls are left out.
+    """
+    devices = ["cpu", *(["cuda"] if torch.cuda.is_initialized() else [])]
+    record = []
+    for call in plan["calls"]:
+        runs: list[dict] = []
+        for device in devices if call.get("every_device") else devices[:1]:
+            runs.extend(_runs(call, function, guard, device, plan["seed"]))
+        record.append(runs)
+        if any(run.get("problem", {}).get("kind") in ("timeout", "interrupted") for run in runs):
+            break
+    return record
+
+
+def _runs(call: dict, function: Callable, guard: Guard, device: str, plan_seed: int) -> list[dict]:
+    leaves: list[Tensor] = []
+    positions: list[int] = []
+    args = []
+    for index, plain in enumerate(call["args"]):
+        args.append(build(plain, leaves, device))
+        positions.extend([index] * (len(leaves) - len(positions)))
+    before = [leaf.detach().clone() for leaf in leaves]
+    inputs = [leaf for leaf in leaves if leaf.requires_grad]
+    weights = call.get("weights") and to_tensor(call["weights"], device)
+
+    runs = []
+    for _ in range(call.get("times", 1)):
+        try:
+            value = guard.call(function, *args)
+            run = {"value": guard.call(encode, value), "grads": [], "grad_problem": None}
+        except Problem as problem:
+            runs.append({"problem": problem.plain, "device": device})
+            break
+        run["device"] = device
+        run["reseeded"] = torch.initial_seed() != plan_seed
+        pairs = zip(positions, leaves, before, strict=True)
+        run["changed"] = sorted({i for i, leaf, old in pairs if not torch.equal(leaf, old)})
+        runs.append(run)
+        if run["changed"]:
+            break
+        if inputs and weights is not None and run["value"].get("graph"):
+            try:
+                run["grads"] = guard.call(_gradients, value, weights, inputs)
+            except Problem as problem:
+                run["grad_problem"] = problem.plain
+    return runs
+
+
+def _gradients(value: Tensor, weights: Tensor, inputs: list[Tensor]) -> list[list | None]:
+    """Return the gradients of the weighted sum; nothing is accumulated in anybody's ``.grad``."""
+    with torch._C.DisableTorchFunctionSubclass():
+        value = Tensor.as_subclass(value, Tensor)
+        if value.shape != weights.shape:
+            return []
+        total = (value.double() * weights.to(value.device)).sum()
+        # The graph is kept: a learner's function may return the same tensor twice.
+        found = torch.autograd.grad(total, inputs, allow_unused=True, retain_graph=True)
+    return [None if g is None else numbers(g) for g in found]
