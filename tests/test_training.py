@@ -79,6 +79,16 @@ def test_training_matches_a_loop_written_by_hand():
         optimizer.step()
         assert fitted.history[epoch]["train_loss"] == pytest.approx(loss.item(), rel=1e-5)
     torch.testing.assert_close(weights(fitted), weights(model), rtol=1e-4, atol=1e-5)
+    # Adam hides the scale of the loss, its gradient does not: a mean over the batch, not a sum.
+    for p, expected in zip(fitted.model.parameters(), model.parameters(), strict=True):
+        torch.testing.assert_close(p.grad, expected.grad, rtol=1e-3, atol=1e-5)
+
+
+def test_validation_meets_the_same_noise_in_every_epoch():
+    """With weights that stand still the validation loss does too, while the training loss moves."""
+    history = run(lr=1e-12, validation=0.2, binarize=True).history
+    assert len({round(row["valid_loss"], 4) for row in history}) == 1
+    assert len({round(row["train_loss"], 4) for row in history}) == 3
 
 
 def test_a_seed_decides_the_run_and_the_session_keeps_its_random_state():
@@ -125,6 +135,57 @@ def test_beta_warms_up_over_epochs_and_the_learning_rate_falls():
     assert [row["beta"] for row in result.history] == [0.0, 1.0, 2.0, 2.0]
     rates = [row["lr"] for row in result.history]
     assert rates[0] == 1e-3 and rates == sorted(rates, reverse=True) and rates[-1] < 2e-4
+
+
+@pytest.mark.parametrize("beta", [0, 3.0])
+def test_beta_weighs_the_rate_in_training_and_not_in_validation(beta):
+    for row in run(beta=beta, validation=0.2).history:
+        weighted = row["train_distortion"] + beta * row["train_rate"]
+        assert row["train_loss"] == pytest.approx(weighted, rel=1e-6)
+        assert row["valid_loss"] == pytest.approx(row["valid_distortion"] + row["valid_rate"])
+
+
+def test_figures_are_means_over_all_images_in_every_batch():
+    """The loss of an image is its own pixel: 2500 for validation take three batches, one short."""
+    data = blobs(2600)
+    value = torch.linspace(0, 1, 2600).reshape(-1, 1, 1, 1)
+    data[:, :, :1, :1] = value
+
+    def objective(model, x):
+        return x[:, 0, 0, 0] + 0 * bounds.terms(model, x.round()).rate
+
+    with pytest.warns(UserWarning, match="grey"):
+        row = run(data, objective=objective, validation=2500, epochs=1).history[0]
+    total = 2500 * row["valid_loss"] + 100 * row["train_loss"]
+    assert total == pytest.approx(value.sum().item(), rel=1e-6)
+
+
+def test_the_switches_reach_the_model():
+    """Training and evaluation mode, another order in each epoch, and bfloat16 in the layers."""
+    first = []
+
+    def spy(model, x):
+        assert model.training == torch.is_grad_enabled()
+        assert model.encoder(x).dtype == torch.bfloat16
+        if model.training:
+            first.append(x)
+        return bounds.terms(model, x)
+
+    run(objective=spy, validation=0.2, epochs=2, bf16=True, batch_size=240)
+    assert not torch.equal(first[0], first[1])
+    assert torch.equal(first[0].sum(0), first[1].sum(0))  # the same images
+
+
+def test_adamw_takes_the_weights_down_and_adam_the_gradient_up():
+    """Decay 0.1 at a rate of 1e-2: decoupled, a step scales the weights by 1 - 1e-3."""
+    start = weights(small_model())
+    options = {"epochs": 1, "validation": 0, "batch_size": 300, "lr": 1e-2}
+    plain, decoupled, added = (
+        weights(run(**options, optimizer=name, weight_decay=decay))
+        for name, decay in (("adam", 0.0), ("adamw", 0.1), ("adam", 0.1))
+    )
+    torch.testing.assert_close(decoupled, plain - 1e-3 * start, rtol=0, atol=1e-6)
+    assert (added - plain).abs().max() > 1e-3
 
 
 def test_averaged_weights_are_the_average():
@@ -338,6 +399,7 @@ def test_bfloat16_reaches_nearly_the_same_loss():
         ({"resume": True}, "resume=True needs checkpoint"),
         ({"progress": "baar"}, "Did you mean 'bar'"),
         ({"objective": lambda m, x: bounds.terms(m, x).elbo.mean()}, "one loss per example"),
+        ({"objective": lambda m, x: bounds.terms(m, x).rate[1:]}, r"shape \[63\] for 64"),
         ({"objective": lambda m, x: 3}, "returned a int for 64 examples"),
         ({"objective": lambda m, x: bounds.Terms(*torch.ones(2))}, r"returned shape \[\]"),
         ({"data": torch.rand(9, 1, 7, 7).round()}, "this model was made for images"),

@@ -103,6 +103,34 @@ def test_sampler_agrees_with_density(name):
     assert abs(draws.mean() - entropy) < 5 * draws.std() / math.sqrt(n)
 
 
+def test_gaussian_has_the_sigma_that_was_given():
+    p = LIKELIHOODS["gaussian"](sigma=0.05)(torch.zeros(1, 2, 2))
+    expected = torch.distributions.Normal(0.5, 0.05).log_prob(torch.tensor(0.6)) * 4
+    torch.testing.assert_close(p.log_prob(torch.full((1, 2, 2), 0.6)), expected)
+
+
+def test_discretized_logistic_is_the_one_written_out():
+    """Parameters of zero: mean 1/2, log scale softplus(5) - 7; and few levels, if few are asked."""
+    head = LIKELIHOODS["discretized_logistic"](levels=4).double()
+    p = head(torch.zeros(2, 1, 1, dtype=torch.float64))
+    scale = math.exp(math.log1p(math.exp(5.0)) - 7.0)
+    edge = torch.tensor(1 / 6, dtype=torch.float64)  # between the levels 0 and 1/3
+    mass = torch.sigmoid((edge - 0.5) / scale)
+    found = p.log_prob(torch.zeros(1, 1, 1, dtype=torch.float64)).exp()
+    torch.testing.assert_close(found, mass, rtol=1e-8, atol=0)
+    assert set((p.sample((200,)) * 3).flatten().tolist()) <= {0.0, 1.0, 2.0, 3.0}
+
+
+def test_samples_are_draws_and_means_are_means():
+    model = mlp_vae((1, 6, 6), latent_dim=2, hidden=(8,))
+    draws, means = model.sample(4), model.sample(4, mean=True)
+    assert ((draws == 0) | (draws == 1)).all() and ((means > 0) & (means < 1)).all()
+    x = draws
+    mu = model.encode(x)[0]
+    expected = torch.sigmoid(model.decode(mu))
+    torch.testing.assert_close(model.reconstruct(x), expected.detach(), rtol=0, atol=1e-6)
+
+
 def test_learned_sigma_finds_the_root_mean_square_error():
     head = LIKELIHOODS["gaussian"]().double()
     x = torch.rand(200, 1, 3, 3, dtype=torch.float64)
