@@ -42,11 +42,13 @@ class Truth(NamedTuple):
         spread: the largest standard deviation of a right estimator, entry by entry; 0 where chance
             has no part.
         pooled: whether the entries are independent estimates of one number.
+        least: the smallest standard deviation of a right estimator, entry by entry.
     """
 
     mean: Tensor
     spread: Tensor
-    pooled: bool = False
+    pooled: bool
+    least: Tensor
 
 
 class Seen(NamedTuple):
@@ -305,12 +307,11 @@ def _likelihoods(
     It is minus infinity where its mean or its spread is not the one observed, unless ``always``.
     """
     total = 0.0
-    with torch.random.fork_rng(devices=[]):
-        for one in seen:
-            torch.default_generator.manual_seed(1)  # equal estimators get equal likelihoods
-            total += _likelihood(estimator, one, always)
-            if total == -math.inf:
-                break
+    for one in seen:
+        torch.default_generator.manual_seed(1)  # equal estimators get equal likelihoods
+        total += _likelihood(estimator, one, always)
+        if total == -math.inf:
+            break
     return total
 
 

@@ -97,6 +97,9 @@ def not_a_tensor(exercise: Exercise, value: dict, what: str, fed: str = "") -> R
     if kind == "tensor":
         if isinstance(value.get("data"), list):
             return None
+        if "complex" in str(value.get("dtype")):
+            message = f"It returned complex numbers; {what} was expected."
+            return failed(exercise, "wrong_dtype", message, *details)
         message = (
             f"It returned a {value.get('dtype')} tensor of shape {value.get('shape')}; {what} was "
             "expected."

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import pkgutil
-import warnings
 from functools import cache
 from importlib import import_module
 
 from course_lib.checks import faults
 from course_lib.checks.exercise import Exercise, Inputs
-from course_lib.checks.probes import one_thread
+from course_lib.checks.probes import Pristine, untouched
 from course_lib.checks.result import Result
 from course_lib.errors import unknown
 
@@ -62,8 +61,7 @@ def judge(plan: dict, report: dict) -> Result:
         if problem:
             result = faults.stopped(exercise, problem)
         else:
-            with one_thread(), warnings.catch_warnings():  # wrong formulas may warn
-                warnings.simplefilter("ignore")
+            with Pristine(), untouched(plan["seed"]):
                 result = exercise.judge(exercise, plan["calls"], report["record"])
     except _UNREADABLE as error:
         message = "What came back from your code cannot be read."

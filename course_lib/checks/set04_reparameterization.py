@@ -148,15 +148,14 @@ def _pathwise_calls(inputs: Inputs) -> list[dict]:
 def _pathwise_truth(f: Callable, mu: Tensor, logvar: Tensor, num_samples: int) -> Truth:
     """Estimate mean and spread with many draws, by the derivative of f itself."""
     mu, logvar = mu.detach().double(), logvar.detach().double()
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(0)
-        half = torch.randn(10_000, *mu.shape, dtype=torch.float64)
+    half = torch.randn(10_000, *mu.shape, dtype=torch.float64)
     eps = torch.cat([half, -half])
     slopes = _slopes(f, mu + (0.5 * logvar).exp() * eps)
     spread = slopes.std(0)
     spread = torch.where(spread < 1e-9, 0.0, spread)
     # What these draws leave open is small beside the room of the judge.
-    return Truth(slopes.mean(0), spread / math.sqrt(num_samples))
+    spread = spread / math.sqrt(num_samples)
+    return Truth(slopes.mean(0), spread, pooled=False, least=spread)
 
 
 def _slopes(f: Callable, z: Tensor) -> Tensor:
@@ -376,14 +375,13 @@ def _score_calls(inputs: Inputs) -> list[dict]:
 def _score_truth(f: Callable, mu: Tensor, logvar: Tensor, num_samples: int) -> Truth:
     mu, logvar = mu.detach().double(), logvar.detach().double()
     std = (0.5 * logvar).exp()
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(0)
-        half = torch.randn(10_000, *mu.shape, dtype=torch.float64)
+    half = torch.randn(10_000, *mu.shape, dtype=torch.float64)
     eps = torch.cat([half, -half])
     terms = f(mu + std * eps).reshape(-1, *[1] * mu.dim()) * eps / std
     # Antithetic draws, or a baseline from the one other draw, are right and may be noisier.
     wider = 1.5 if num_samples == 2 else 1.25
-    return Truth(terms.mean(0), wider * terms.std(0) / math.sqrt(num_samples))
+    spread = terms.std(0) / math.sqrt(num_samples)
+    return Truth(terms.mean(0), wider * spread, pooled=False, least=spread)
 
 
 _SCORE = (

@@ -10,11 +10,11 @@ from __future__ import annotations
 from .calls import probe_calls
 from .guard import Guard, Problem
 from .pristine import Pristine
-from .session import one_thread, untouched
+from .session import untouched
 from .training import probe_step
 from .vae import probe_vae
 
-__all__ = ["Guard", "Pristine", "Problem", "one_thread", "probe", "untouched"]
+__all__ = ["Guard", "Pristine", "Problem", "probe", "untouched"]
 
 
 def probe(plan: dict, function: object) -> dict:

@@ -51,7 +51,7 @@ def _runs(call: dict, function: Callable, guard: Guard, device: str, plan_seed: 
     for _ in range(call.get("times", 1)):
         try:
             value = guard.call(function, *args)
-            run = {"value": guard.call(encode, value), "grads": [], "grad_problem": None}
+            run = {"value": guard.read(encode, value), "grads": [], "grad_problem": None}
         except Problem as problem:
             runs.append({"problem": problem.plain, "device": device})
             break
@@ -64,7 +64,7 @@ def _runs(call: dict, function: Callable, guard: Guard, device: str, plan_seed: 
             break
         if inputs and weights is not None and run["value"].get("graph"):
             try:
-                run["grads"] = guard.call(_gradients, value, weights, inputs)
+                run["grads"] = guard.read(_gradients, value, weights, inputs)
             except Problem as problem:
                 run["grad_problem"] = problem.plain
     return runs
@@ -73,7 +73,8 @@ def _runs(call: dict, function: Callable, guard: Guard, device: str, plan_seed: 
 def _gradients(value: Tensor, weights: Tensor, inputs: list[Tensor]) -> list[list | None]:
     """Return the gradients of the weighted sum; nothing is accumulated in anybody's ``.grad``."""
     with torch._C.DisableTorchFunctionSubclass():
-        value = Tensor.as_subclass(value, Tensor)
+        if type(value) is not Tensor:
+            value = Tensor.as_subclass(value, Tensor)
         if value.shape != weights.shape:
             return []
         total = (value.double() * weights.to(value.device)).sum()

@@ -75,7 +75,8 @@ def encode(value: object) -> dict:
 
 def _encode_tensor(value: Tensor) -> dict:
     with torch._C.DisableTorchFunctionSubclass():  # a subclass has no say in what it holds
-        value = Tensor.as_subclass(value, Tensor)
+        if type(value) is not Tensor:
+            value = Tensor.as_subclass(value, Tensor)
         plain = {
             "kind": "tensor",
             "dtype": str(value.dtype).removeprefix("torch."),

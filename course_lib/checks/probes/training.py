@@ -16,11 +16,13 @@ class SmallModel(nn.Module):
     """A linear VAE for images ``[B, 1, 28, 28]`` that works on 4 x 4 patches and notes every z.
 
     Its parameters are called ``mean``, ``mean_bias``, ``width``, ``width_bias`` (encoder), and
-    ``image``, ``image_bias`` (decoder).
+    ``image``, ``image_bias`` (decoder). ``level`` is added to every log variance; it is no
+    parameter, so that the small steps of the parameters are exact.
     """
 
-    def __init__(self, parameters: dict[str, Tensor]) -> None:
+    def __init__(self, parameters: dict[str, Tensor], level: float) -> None:
         super().__init__()
+        self.level = level
         for name, value in parameters.items():
             self.register_parameter(name, nn.Parameter(value.clone()))
         self.latent_dim = parameters["mean_bias"].numel()
@@ -30,7 +32,7 @@ class SmallModel(nn.Module):
         """Return mu and logvar, ``[B, L]``."""
         patches = nn.functional.avg_pool2d(x.reshape(-1, 1, 28, 28), 7).flatten(1)
         mu = patches @ self.mean + self.mean_bias
-        return mu, patches @ self.width + self.width_bias
+        return mu, patches @ self.width + self.width_bias + self.level
 
     def decode(self, z: Tensor) -> Tensor:
         """Return the logits of images, ``[B, 1, 28, 28]``."""
@@ -51,7 +53,7 @@ def probe_step(plan: dict, train_step: Callable, guard: Guard) -> list[dict]:
     A record holds the returned value, the change of every parameter, and what was decoded.
     """
     first = plan["calls"][0]
-    model = SmallModel({k: to_tensor(v) for k, v in first["parameters"].items()})
+    model = SmallModel({k: to_tensor(v) for k, v in first["parameters"].items()}, first["level"])
     encoder = [p for name, p in model.named_parameters() if not name.startswith("image")]
     decoder = [p for name, p in model.named_parameters() if name.startswith("image")]
     optimizer = torch.optim.SGD(
@@ -63,12 +65,13 @@ def probe_step(plan: dict, train_step: Callable, guard: Guard) -> list[dict]:
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 parameter.copy_(start[name])
+        model.level = call["level"]
         model.drawn.clear()
         x = to_tensor(call["x"])
         before = x.clone()
         try:
             value = guard.call(train_step, model, optimizer, x)
-            plain = guard.call(encode, value)
+            plain = guard.read(encode, value)
         except Problem as problem:
             record.append({"problem": problem.plain})
             break

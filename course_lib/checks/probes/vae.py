@@ -21,10 +21,6 @@ _MOST_CANDIDATES = 6
 class _Stop(Exception):
     """The rest of a call is left out, because a part of the model did not come back."""
 
-    def __init__(self, record: dict) -> None:
-        super().__init__()
-        self.record = record
-
 
 class _Steps:
     """Do one thing after another with the learner's code, and stop at the first that fails."""
@@ -33,12 +29,24 @@ class _Steps:
         self._guard = guard
         self._record = record
 
-    def __call__(self, during: str, work: Callable, *args: object) -> object:
+    def do(self, during: str, work: Callable, *args: object) -> object:
+        """Return what the learner's code gives."""
+        return self._try(during, self._guard.call, work, args)
+
+    def read(self, during: str, work: Callable, *args: object) -> object:
+        """Return what we make of what it gave."""
+        return self._try(during, self._guard.read, work, args)
+
+    def note(self, name: str, during: str, work: Callable, *args: object) -> None:
+        """Record what the learner's code gives."""
+        self._record[name] = self.read(during, encode, self.do(during, work, *args))
+
+    def _try(self, during: str, how: Callable, work: Callable, args: tuple) -> object:
         try:
-            return self._guard.call(work, *args)
+            return how(work, *args)
         except Problem as problem:
             self._record["problem"] = {**problem.plain, "during": during}
-            raise _Stop(self._record) from None
+            raise _Stop from None
 
 
 def probe_vae(plan: dict, cls: Callable, guard: Guard) -> list[dict]:
@@ -64,41 +72,44 @@ def _observe(call: dict, cls: Callable, step: _Steps, record: dict) -> None:
     record["is_class"] = not issubclass(type(cls), nn.Module)
     if not record["is_class"]:
         return
-    model = step(f"VAE({size})", cls, size)
+    model = step.do(f"VAE({size})", cls, size)
     record["is_module"] = issubclass(type(model), nn.Module)
     if not record["is_module"]:
         return
-    record["parameters"] = step("parameters()", lambda: len(list(model.parameters())))
+    record["parameters"] = step.do("parameters()", lambda: len(list(model.parameters())))
     if call["scales"]:
-        step("encode(x)", _redraw, model, x, call["scales"], call["seed"])
+        step.do("encode(x)", _redraw, model, x, call["scales"], call["seed"])
     before = x.clone()
 
-    step("train()", lambda: model.train())
-    step("encode(x)", _look, record, "train_encode", model, "encode", x)
-    step("decode(z)", _look, record, "train_decode", model, "decode", z)
-    step("forward(x)", _look, record, "train_forward", model, "__call__", x)
-    step("forward(x)", _reach, record, model, x)
+    # The methods are looked up inside the step, for the class may lack them.
+    parts = {
+        "encode": lambda given: model.encode(given),
+        "decode": lambda given: model.decode(given),
+        "forward": lambda given: model(given),
+    }
+    step.do("train()", lambda: model.train())
+    step.note("train_encode", "encode(x)", parts["encode"], x)
+    step.note("train_decode", "decode(z)", parts["decode"], z)
+    step.note("train_forward", "forward(x)", parts["forward"], x)
+    outputs = step.do("forward(x)", parts["forward"], x)
+    step.read("forward(x)", _reach, record, model, outputs)
 
-    step("eval()", lambda: model.eval())
+    step.do("eval()", lambda: model.eval())
     with torch.no_grad():
         for part, letter, given in (("encode", "x", x), ("decode", "z", z)):
-            step(f"{part}({letter})", _look, record, part, model, part, given)
-            for name, rows in (("first", given[:1]), ("second", given[1:2])):
-                step(f"{part}, one row", _look, record, f"{part}_{name}", model, part, rows)
-        step(
-            "forward, one image in evaluation mode", _look, record, "one", model, "__call__", x[:1]
-        )
-        record["eval"], place = step("forward(x)", _forwards, model, x, call["times"])
+            step.note(part, f"{part}({letter})", parts[part], given)
+            step.note(f"{part}_first", f"{part}, one row", parts[part], given[:1])
+            step.note(f"{part}_second", f"{part}, one row", parts[part], given[1:2])
+        step.note("one", "forward, one image in evaluation mode", parts["forward"], x[:1])
+        seen = step.do("forward(x)", _forwards, model, x, call["times"])
+        record["eval"], place = step.read("forward(x)", _describe, seen)
         last = record["eval"][-1]["z"] if record["eval"] else None
         if last:
-            step("decode(z)", _look, record, "decode_drawn", model, "decode", to_tensor(last))
-    step("train()", lambda: model.train())
-    record["train"], _ = step("forward(x)", _forwards, model, x, call["times"], place)
+            step.note("decode_drawn", "decode(z)", parts["decode"], to_tensor(last))
+    step.do("train()", lambda: model.train())
+    seen = step.do("forward(x)", _forwards, model, x, call["times"])
+    record["train"], _ = step.read("forward(x)", _describe, seen, place)
     record["changed"] = not torch.equal(x, before)
-
-
-def _look(record: dict, name: str, model: nn.Module, part: str, given: Tensor) -> None:
-    record[name] = encode(getattr(model, part)(given))
 
 
 def _redraw(model: nn.Module, x: Tensor, scales: list[float], seed: int) -> None:
@@ -116,31 +127,34 @@ def _redraw(model: nn.Module, x: Tensor, scales: list[float], seed: int) -> None
                 return
 
 
-def _forwards(
-    model: nn.Module, x: Tensor, times: int, place: int | None = None
-) -> tuple[list[dict], int | None]:
-    """Run forward several times; note mu, logvar, two images of logits, and z.
+def _forwards(model: nn.Module, x: Tensor, times: int) -> list[tuple]:
+    """Run forward several times and watch it, see :func:`_watched`."""
+    return [_watched(model, x) for _ in range(times)]
 
-    z is what ``decode`` is given. Where forward does not call it, z is the first input of a layer
+
+def _describe(seen: list[tuple], place: int | None = None) -> tuple[list[dict], int | None]:
+    """Note mu, logvar, two images of logits, and z, of every run of forward.
+
+    z is what ``decode`` was given. Where forward does not call it, z is the first input of a layer
     that has the shape of mu and changes from run to run, or else equals mu.
 
     Args:
+        seen: what :func:`_watched` saw.
         place: which of the layers' inputs is z, where that is known from before.
 
     Returns:
         The runs, none where forward does not return three tensors, and the place of z.
     """
     runs, candidates = [], []
-    for _ in range(times):
-        decoded, others, outputs = _watched(model, x)
+    for decoded, others, outputs in seen:
         if not _three_tensors(outputs):
             return [], None
         logits, mu, logvar = outputs
         fitting = [t for t in decoded[:1] or others if t.shape == mu.shape]
-        place = 0 if decoded else place
         candidates.append([encode(t) for t in fitting[:_MOST_CANDIDATES]])
         plain = {"logits": encode(logits[:2]), "mu": encode(mu), "logvar": encode(logvar)}
         runs.append({**plain, "z": None})
+        place = 0 if decoded else place
     if place is None:
         fewest = min(map(len, candidates))
         changing = (j for j in range(fewest) if candidates[0][j] != candidates[1][j])
@@ -189,9 +203,8 @@ def _three_tensors(outputs: object) -> bool:
     return is_three and all(isinstance(t, Tensor) and t.dim() > 0 for t in outputs)
 
 
-def _reach(record: dict, model: nn.Module, x: Tensor) -> None:
+def _reach(record: dict, model: nn.Module, outputs: object) -> None:
     """Note which parameters each output depends on, and learnable tensors that are no parameters."""
-    outputs = model(x)
     if not _three_tensors(outputs):
         return
     parameters = [p for p in model.parameters() if p.requires_grad]
