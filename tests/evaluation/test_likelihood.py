@@ -74,9 +74,32 @@ def test_a_seed_decides_and_the_session_keeps_its_random_state():
     model = mlp_vae((1, 6, 6), latent_dim=2, hidden=(8,))
     x = fixed_binarization(torch.rand(20, 1, 6, 6))
     state = torch.get_rng_state()
-    a, b = evaluate(model, x, num_samples=5), evaluate(model, x, num_samples=5)
-    assert torch.equal(a.iwae, b.iwae) and torch.equal(state, torch.get_rng_state())
+    a = evaluate(model, x, num_samples=5)
+    assert torch.equal(state, torch.get_rng_state())
+    torch.rand(3)  # what the session draws in between does not matter
+    b, other = evaluate(model, x, num_samples=5), evaluate(model, x, num_samples=5, seed=1)
+    assert torch.equal(a.iwae, b.iwae) and not torch.equal(a.iwae, other.iwae)
     assert "IWAE-5" in str(a) and "±" in str(a) and a.num_dims == 36
+
+
+def test_the_rate_is_estimated_where_it_has_no_closed_form(oracle):
+    """The prior as a mixture of two equal parts: the same density, without a registered KL."""
+    torch.manual_seed(4)
+    x, model = oracle.sample(200), loose(oracle)
+    exact = td.kl_divergence(model.posterior(x), oracle.prior())
+    halves = td.Categorical(torch.tensor([0.5, 0.5], dtype=torch.float64))
+    model.prior = lambda: td.MixtureSameFamily(halves, oracle.prior().expand((2,)))
+    report = evaluate(model, x, num_samples=50, max_rows=20)  # in chunks of 20, 20 and 10 draws
+    difference = estimate(report.rate - exact)
+    assert abs(difference.mean) < 5 * difference.se and difference.se < 0.1
+
+
+def test_the_report_turns_the_sign_of_bits(oracle):
+    torch.manual_seed(5)
+    report = evaluate(oracle, oracle.sample(50), num_samples=2)
+    bits = -report.elbo.mean().item() / (report.num_dims * math.log(2))
+    line = str(report).splitlines()[1]
+    assert line.startswith("ELBO") and line.endswith(f" {bits:.4f}")
 
 
 def test_estimate_is_mean_and_standard_error():
