@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -22,17 +23,28 @@ def write_checkpoint(path: str | os.PathLike, content: dict) -> None:
 
     Raises:
         OSError: it can't be written, because the disk is full for example; an older file stays.
+        KeyboardInterrupt: the user stopped it; an older file stays.
     """
     try:
         with replacing(path) as file:
             torch.save({"format": FORMAT, **content}, file)
     except (OSError, RuntimeError) as error:
-        # torch reports a failed write as a RuntimeError, with the OSError as its cause or without.
-        cause = error.__context__ if isinstance(error.__context__, OSError) else error
+        # torch reports a write that did not end as a RuntimeError, whatever ended it.
+        reasons = list(_chain(error))
+        if any(isinstance(reason, KeyboardInterrupt) for reason in reasons):
+            raise KeyboardInterrupt from error
+        cause = next((reason for reason in reasons if isinstance(reason, OSError)), error)
         raise OSError(
             f"The checkpoint {path} could not be written ({str(cause).splitlines()[0]}); if there "
             "was one before, it is still whole. Make room on the disk, then resume from it."
         ) from error
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The exception, the one during whose handling it was raised, and so on."""
+    while error is not None:
+        yield error
+        error = error.__context__
 
 
 def read_checkpoint(path: str | os.PathLike) -> dict:

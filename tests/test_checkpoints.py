@@ -1,11 +1,14 @@
 """Checkpoints are written whole or not at all, and a damaged one is named as such."""
 
+from contextlib import contextmanager
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from course_lib.checkpoints import load_model, read_checkpoint, write_checkpoint
+from course_lib.files import replacing
 from course_lib.models import mlp_vae
 
 
@@ -23,6 +26,39 @@ def test_round_trip(saved):
     again = load_model(path)
     assert not again.training
     torch.testing.assert_close(again.encode(x), model.encode(x), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("number", range(1, 40, 2))
+def test_ctrl_c_at_any_write_is_ctrl_c(number, saved, monkeypatch):
+    """torch turns what a file's write() raises into errors of its own."""
+    model, path = saved
+    before = path.read_bytes()
+
+    @contextmanager
+    def interrupted(path):
+        with replacing(path) as file:
+            yield _Interrupted(file, number)
+
+    monkeypatch.setattr("course_lib.checkpoints.replacing", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_checkpoint(path, {"spec": None, "result": model.state_dict()})
+    assert path.read_bytes() == before and list(path.parent.iterdir()) == [path]
+
+
+class _Interrupted:
+    """A file whose user presses Ctrl-C during one of its writes."""
+
+    def __init__(self, file, number):
+        self._file, self._left = file, number
+
+    def write(self, content):
+        self._left -= 1
+        if self._left == 0:
+            raise KeyboardInterrupt
+        return self._file.write(content)
+
+    def flush(self):
+        self._file.flush()
 
 
 @settings(max_examples=25, deadline=None)
