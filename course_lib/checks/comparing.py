@@ -299,6 +299,12 @@ def reductions(terms: Callable[..., Tensor], axes: str, over: str) -> list[Row]:
             "example; a mean is taken where a loss is needed and nowhere else.",
         ),
         Row(
+            "averaged_over_batch",
+            lambda *a: terms(*a).sum() / terms(*a).shape[0],
+            f"You summed over everything and divided by the batch size. Sum over the {many} and "
+            "keep the batch: one value per example.",
+        ),
+        Row(
             "summed_over_batch",
             lambda *a: total(*a).sum(),
             f"You summed over the batch too. Sum over the {many} only: one value per example.",

@@ -22,7 +22,7 @@ from course_lib.checks.probes.arguments import build
 from course_lib.checks.result import Result
 
 ROOM = 6.5
-_MANY = 100
+_MANY = 60
 _SIMULATED = 120
 
 
@@ -199,7 +199,7 @@ class Estimation:
         if one.truth.pooled:
             error, spread = error.flatten()[:, None], spread.flatten()[:1]
         count = error.shape[0]
-        known = spread if one.truth.pooled or count < _MANY else error.std(0)
+        known = error.std(0) if count >= _MANY else spread
         if (error.mean(0).abs() > ROOM * known / math.sqrt(count) + one.room).any():
             return "biased"
         if self._is_random(one) and error.numel() >= 20:

@@ -345,13 +345,23 @@ _CONSTANT_ONCE = Row(
     "The constant log(2 pi) is counted once, outside the sum. Every latent brings its own.",
 )
 
+_DENSITY = Row(
+    "probability_not_log",
+    lambda *a: _log_normal_terms(*a).sum(-1).exp(),
+    "You return the density. Its logarithm is asked.",
+)
+
 log_normal = Exercise(
     "log_normal",
     _log_normal_calls,
     Comparison(
         truth=lambda *a: _log_normal_terms(*a).sum(-1),
         arguments=("x", "mu", "logvar"),
-        table=(*crossed(_log_normal_terms, _LOG_NORMAL, "last", "latent"), _CONSTANT_ONCE),
+        table=(
+            *crossed(_log_normal_terms, _LOG_NORMAL, "last", "latent"),
+            _CONSTANT_ONCE,
+            _DENSITY,
+        ),
         what="a tensor of shape [B]",
         extreme=(
             "unstable",

@@ -199,6 +199,9 @@ _KL_DIV = tuple(
     )
     for how in ("mean", "sum", "batchmean")
 )
+_MINUS_ONE_INSIDE = (
+    "The number of latents is subtracted inside the sum, so it counts for every latent."
+)
 _MINUS_ONE_OUTSIDE = (
     "The -1 stands outside the sum and is subtracted once. Every latent brings its own."
 )
@@ -221,6 +224,11 @@ kl_standard_normal = Exercise(
                 "minus_one_outside",
                 lambda mu, logvar: 0.5 * (mu**2 + logvar.exp() - logvar).sum(-1) - 1,
                 _MINUS_ONE_OUTSIDE,
+            ),
+            Formula(
+                "minus_one_inside",
+                lambda mu, logvar: (_standard_terms(mu, logvar) + 0.5 - mu.shape[-1] / 2).sum(-1),
+                _MINUS_ONE_INSIDE,
             ),
         ),
         what="a tensor without the last axis",
@@ -475,6 +483,11 @@ kl_normal = Exercise(
                 lambda *a: (_normal_terms(*a) + 0.5).sum(-1) - 1,
                 _MINUS_ONE_OUTSIDE,
             ),
+            Formula(
+                "minus_one_inside",
+                lambda *a: (_normal_terms(*a) + 0.5 - a[0].shape[-1] / 2).sum(-1),
+                _MINUS_ONE_INSIDE,
+            ),
         ),
         what="a tensor without the last axis",
         errors=(
@@ -522,8 +535,8 @@ def _monte_carlo_calls(inputs: Inputs) -> list[dict]:
     mixture = distribution(
         "Mixture",
         probs=tensor([0.3, 0.7] * 200, [200, 2]),
-        loc=tensor([level - 1.0, level + 0.5] * 200, [200, 2]),
-        scale=tensor([0.8, 0.7] * 200, [200, 2]),
+        loc=tensor([level - 1.6, level + 1.2] * 200, [200, 2]),
+        scale=tensor([0.8, 0.9] * 200, [200, 2]),
     )
     return [
         call(*independent, number(100), times=3),
@@ -548,7 +561,9 @@ def _monte_carlo_truth(q: D.Distribution, p: D.Distribution, num_samples: int) -
         other = torch.expm1(-log_ratio) + log_ratio  # also unbiased, and may be noisier
         if pooled:
             log_ratio, other = log_ratio.flatten(), other.flatten()
-        spreads = torch.stack([log_ratio.std(0), other.std(0)]) / math.sqrt(num_samples)
+        cross = p.log_prob(z).reshape(log_ratio.shape)  # with the entropy of q in closed form
+        spreads = torch.stack([t.std(0) for t in (log_ratio, other, cross)])
+        spreads = spreads / math.sqrt(num_samples)
         most, least = (s.expand(q.batch_shape) for s in (spreads.amax(0), spreads.amin(0)))
         return Truth(_divergence(q, p), most, pooled, least)
 

@@ -5,18 +5,12 @@ from __future__ import annotations
 import json
 import zlib
 
-import bank_set02
-import bank_set03
-import bank_set04
-import bank_set05
 import pytest
 from bank import RIGHT, WRONG, Answer
 
 from course_lib.checks import check, judge, plan, probe
 from course_lib.checks.comparing import Comparison
 from course_lib.checks.judging import exercises
-
-_BANKS = (bank_set02, bank_set03, bank_set04, bank_set05)
 
 
 def _seed(answer: Answer) -> int:

@@ -165,6 +165,20 @@ def _loops_at_the_end(mu, logvar):
             pass
 
 
+def _loops_with_handlers(mu, logvar):
+    while True:
+        try:
+            try:
+                while True:
+                    time.sleep(0.001)
+            except Exception:
+                continue
+            finally:
+                mu = mu + 1
+        except:  # noqa: E722 - this is how such code is written
+            continue
+
+
 def _sleeps(mu, logvar):
     time.sleep(1000)
 
@@ -176,7 +190,15 @@ def _prints_for_ever(mu, logvar):
 
 @pytest.mark.usefixtures("_quick")
 @pytest.mark.parametrize(
-    "code", [_loops, _loops_and_swallows, _loops_at_the_end, _sleeps, _prints_for_ever]
+    "code",
+    [
+        _loops,
+        _loops_and_swallows,
+        _loops_with_handlers,
+        _loops_at_the_end,
+        _sleeps,
+        _prints_for_ever,
+    ],
 )
 def test_an_endless_loop_is_stopped(code) -> None:
     handler = signal.getsignal(signal.SIGALRM)
@@ -197,6 +219,22 @@ def test_an_endless_loop_is_stopped_in_another_thread(code) -> None:
     thread.start()
     thread.join(30)
     assert [r.mistake for r in results] == ["timed_out"]
+
+
+@pytest.mark.usefixtures("_quick")
+def test_an_import_is_not_torn(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module that takes longer to import than the time allowed is imported whole."""
+    (tmp_path / "slow_module.py").write_text("import time\ntime.sleep(1.2)\nwhole = True\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def imports(mu, logvar):
+        import slow_module
+
+        assert slow_module.whole
+        return right(mu, logvar)
+
+    assert check("kl_standard_normal", imports).mistake == "timed_out"
+    assert sys.modules.pop("slow_module").whole
 
 
 def test_another_timer_goes_on() -> None:
@@ -307,7 +345,6 @@ def _vandal(mu, logvar):
     torch.set_default_dtype(torch.float64)
     torch.set_grad_enabled(False)
     torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
     torch.autograd.set_detect_anomaly(True)
     torch.set_default_device("meta")
     warnings.simplefilter("error")
@@ -324,7 +361,6 @@ def _state() -> tuple:
         torch.is_grad_enabled(),
         torch.is_inference_mode_enabled(),
         torch.get_num_threads(),
-        torch.are_deterministic_algorithms_enabled(),
         torch.is_anomaly_enabled(),
         list(warnings.filters),
         sys.stdout,

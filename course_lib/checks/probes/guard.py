@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import linecache
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from .pristine import Pristine
 
 _OWN_FOLDER = __file__.rpartition("guard")[0]
 _AGAIN = 2e-5  # seconds
+_IMPORT_GRACE = 30.0  # seconds
 
 
 class Problem(Exception):
@@ -101,23 +103,20 @@ def _attempt(work: Callable, args: tuple) -> tuple[bool, object]:
         return False, error
 
 
-def _on_alarm(signum: int, frame: FrameType | None) -> None:
-    outer = frame
-    while outer is not None and outer.f_code is not _attempt.__code__:
-        if outer.f_code is _on_alarm.__code__:
-            return  # an interruption is under way
-        outer = outer.f_back
-    if outer is None or outer is frame:
-        return  # the learner's code has been left
-    # In quick succession from now on: one that the code swallows is followed by others, until one
-    # falls between two of its try statements.
-    signal.setitimer(signal.ITIMER_REAL, _AGAIN, _AGAIN)
-    raise _TimeIsUp
-
-
 def _run_here(work: Callable, args: tuple, seconds: float) -> tuple[bool, object]:
     before = time.monotonic()
-    old_handler = signal.signal(signal.SIGALRM, _on_alarm)
+
+    def on_alarm(signum: int, frame: FrameType | None) -> None:
+        if not _inside_attempt(frame, on_alarm):
+            return
+        if _importing(frame) and time.monotonic() < before + seconds + _IMPORT_GRACE:
+            return  # the timer comes again
+        # In quick succession from now on: one that the code swallows is followed by others, until
+        # one falls between two of its try statements.
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN, _AGAIN)
+        raise _TimeIsUp
+
+    old_handler = signal.signal(signal.SIGALRM, on_alarm)
     old_delay, old_interval = signal.setitimer(signal.ITIMER_REAL, seconds, 0.05)
     try:
         return _attempt(work, args)
@@ -141,6 +140,9 @@ def _run_in_thread(work: Callable, args: tuple, seconds: float) -> tuple[bool, o
     thread = threading.Thread(target=body, daemon=True)
     thread.start()
     thread.join(seconds)
+    end = time.monotonic() + _IMPORT_GRACE
+    while _importing(sys._current_frames().get(thread.ident)) and time.monotonic() < end:
+        thread.join(0.05)
     for _ in range(50):
         if not thread.is_alive():
             break
@@ -149,6 +151,25 @@ def _run_in_thread(work: Callable, args: tuple, seconds: float) -> tuple[bool, o
         )
         thread.join(0.02)
     return outcome[0] if outcome else (False, _TimeIsUp())
+
+
+def _inside_attempt(frame: FrameType | None, handler: Callable) -> bool:
+    """Whether the code under trial is running, and not yet being interrupted."""
+    outer = frame
+    while outer is not None and outer.f_code is not _attempt.__code__:
+        if outer.f_code is handler.__code__:
+            return False
+        outer = outer.f_back
+    return outer is not None and outer is not frame
+
+
+def _importing(frame: FrameType | None) -> bool:
+    """Whether a module is being imported, which would be left in pieces by an interruption."""
+    while frame is not None and frame.f_code is not _attempt.__code__:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _place_of(error: BaseException) -> dict[str, str]:
