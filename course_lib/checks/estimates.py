@@ -23,7 +23,7 @@ from course_lib.checks.result import Result
 
 ROOM = 6.5
 _MANY = 60
-_SIMULATED = 120
+_SIMULATED, _FIRST = 120, 16
 
 
 class Row(NamedTuple):
@@ -43,12 +43,15 @@ class Truth(NamedTuple):
             has no part.
         pooled: whether the entries are independent estimates of one number.
         least: the smallest standard deviation of a right estimator, entry by entry.
+        covariance: the largest covariance of the flat entries of a right estimator, where the
+            entries are to be judged together: noise that they share shows in them all.
     """
 
     mean: Tensor
     spread: Tensor
     pooled: bool
     least: Tensor
+    covariance: Tensor | None = None
 
 
 class Seen(NamedTuple):
@@ -84,6 +87,8 @@ class Estimation:
         errors: exceptions that give a mistake away.
         gradients: maps the arguments (leaves included) to the expected gradients of the sum, or
             None where no gradient is asked.
+        replayed: whether the rows draw as learners do, so that the seed of the first call and a row
+            give the learner's number.
     """
 
     truth: Callable[..., Truth]
@@ -93,9 +98,10 @@ class Estimation:
     what: str
     errors: faults.Errors = ()
     gradients: Callable[[list, list[Tensor]], list[Tensor]] | None = None
+    replayed: bool = False
 
     def __call__(self, exercise: Exercise, calls: list[dict], record: list) -> Result:
-        seen = []
+        seen, seed = [], torch.initial_seed()  # that of the plan: the probe began with it
         finished, stop = faults.finished_runs(calls, record)
         for call, runs in finished:
             for run in runs:
@@ -110,6 +116,8 @@ class Estimation:
         telling = stopped and any(stopped.mistake == mistake for _, mistake, _ in self.errors)
         verdict = (
             self._seeded(exercise, seen)
+            or self._whole_numbers(exercise, seen)
+            or (self.replayed and self._replay(exercise, seen, calls, seed))
             or (telling and not self._row_that_explains(seen) and stopped)
             or self._values(exercise, seen)
             or stopped
@@ -132,10 +140,42 @@ class Estimation:
         )
         return faults.failed(exercise, "reseeds", message)
 
+    def _whole_numbers(self, exercise: Exercise, seen: list[Seen]) -> Result | None:
+        """Name integers first: rounded estimates look like any other fault of the values."""
+        for one in seen:
+            for value in (run["value"] for run in one.runs):
+                if "float" not in str(value.get("dtype")):
+                    return faults.wrong_dtype(exercise, value, False, self._fed(one.call))
+        return None
+
+    def _replay(
+        self, exercise: Exercise, seen: list[Seen], calls: list[dict], seed: int
+    ) -> Result | None:
+        """Find the row that gives the very number of the first call from the seed it began with.
+
+        Statistics cannot tell heavy tails from a bias, nor half as many draws from bad luck.
+        """
+        if not seen or seen[0].call is not calls[0]:
+            return None
+        one = seen[0]
+
+        def repeats(estimator: Callable[..., Tensor]) -> bool:
+            torch.default_generator.manual_seed(seed)
+            try:
+                again = estimator(*one.args).detach().double()
+            except (RuntimeError, ValueError, IndexError, NotImplementedError):
+                return False
+            return again.shape == one.values[0].shape and torch.allclose(again, one.values[0])
+
+        row = next((row for row in self.table if repeats(row.estimator)), None)
+        if row is None or repeats(self.right):
+            return None
+        return self._failed(exercise, row.mistake, row.sentence, one)
+
     def _frozen(self, exercise: Exercise, seen: list[Seen]) -> Result | None:
         for one in seen:
             alike = len(one.runs) > 1 and bool((one.values == one.values[0]).all())
-            if alike and self._is_random(one):
+            if alike and self._is_random(one) and torch.isfinite(one.values).all():
                 message = (
                     "Two calls with the same arguments gave the same estimate. Draw fresh noise "
                     "inside the function, and set no seed there."
@@ -165,7 +205,7 @@ class Estimation:
             message = "The result holds NaN or infinite values where the right ones are finite."
         elif fault == "too_noisy":
             message = (
-                "The mean is right, but it varies more than an average of num_samples independent "
+                "Its mean may be right, but it varies more than an average of num_samples independent "
                 "draws does. Are all num_samples drawn, and each afresh?"
             )
         elif fault == "too_quiet":
@@ -201,6 +241,8 @@ class Estimation:
         count = error.shape[0]
         known = error.std(0) if count >= _MANY else spread
         if (error.mean(0).abs() > ROOM * known / math.sqrt(count) + one.room).any():
+            return "biased"
+        if one.truth.covariance is not None and _far(error.mean(0).flatten(), one):
             return "biased"
         if self._is_random(one) and error.numel() >= 20:
             excess = (error / spread).square().mean()
@@ -288,6 +330,14 @@ class Estimation:
         )
 
 
+def _far(error: Tensor, one: Seen) -> bool:
+    """Whether the mean of all runs is too far off, measured by the covariance of the entries."""
+    covariance = one.truth.covariance / len(one.runs)
+    squared = error @ torch.linalg.solve(covariance, error)
+    # Six entries exceed this once in 10^10 times.
+    return float(squared) > 52 + 2 * len(error)
+
+
 def _accumulates(one: Seen) -> bool:
     """Whether each result is the sum of all results so far."""
     if len(one.values) < 2 or not one.shaped:
@@ -316,14 +366,20 @@ def _likelihoods(
 
 
 def _likelihood(estimator: Callable[..., Tensor], one: Seen, always: bool) -> float:
+    got = one.values
+    runs = [1] if one.truth.pooled else [_FIRST, _SIMULATED - _FIRST]
+    parts: list[Tensor] = []
     try:
-        runs = 1 if one.truth.pooled else _SIMULATED
-        simulated = torch.stack([estimator(*one.args).detach().double() for _ in range(runs)])
+        for count in runs:
+            draws = [estimator(*one.args).detach().double() for _ in range(count)]
+            parts.append(torch.stack(draws))
+            if parts[0].shape[1:] != got.shape[1:]:
+                return -math.inf
+            if len(runs) > 1 and not always and _hopeless(got, parts[0], one.room):
+                return -math.inf
     except (RuntimeError, ValueError, IndexError, NotImplementedError):
         return -math.inf
-    got = one.values
-    if simulated.shape[1:] != got.shape[1:]:
-        return -math.inf
+    simulated = torch.cat(parts)
     if one.truth.pooled:
         simulated, got = simulated.flatten()[:, None], got.flatten()[:, None]
     if not torch.isfinite(simulated).all() or not torch.isfinite(got).all():
@@ -332,6 +388,14 @@ def _likelihood(estimator: Callable[..., Tensor], one: Seen, always: bool) -> fl
     if not (always or _possible(got, simulated, variance, one.room)):
         return -math.inf
     return _gaussian(got, simulated.mean(0), variance + one.room**2)
+
+
+def _hopeless(got: Tensor, simulated: Tensor, room: float) -> bool:
+    """Whether a few simulations are enough to see that an estimator does not explain the mean."""
+    if not torch.isfinite(simulated).all() or not torch.isfinite(got).all():
+        return False
+    error = (simulated.var(0) * (1 / len(got) + 1 / len(simulated))).sqrt()
+    return bool(((got.mean(0) - simulated.mean(0)).abs() > 12 * error + 3 * room).any())
 
 
 def _possible(got: Tensor, simulated: Tensor, variance: Tensor, room: float) -> bool:

@@ -13,12 +13,14 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import softplus
 
 from course_lib.checks.pictures import Drawing, histogram
 
 _MOMENT = 6.5
 _KOLMOGOROV = 3.2
 _CORRELATION = 8.0
+_DEPENDENCE = 7.0
 
 
 class Finding(NamedTuple):
@@ -139,6 +141,44 @@ _FORMS = (
         lambda mu, logvar: mu,
         "mu and the standard deviation have changed places: it is mu + std * eps.",
     ),
+    _Form(
+        "mu_multiplied",
+        lambda mu, logvar: torch.zeros_like(mu),
+        lambda mu, logvar: mu * (0.5 * logvar).exp(),
+        "The noise is multiplied by mu. Add mu: it is mu + std * eps.",
+    ),
+    _Form(
+        "softplus_for_exp",
+        _mean,
+        lambda mu, logvar: softplus(logvar),
+        "The noise is scaled by softplus(logvar). logvar is a logarithm: the standard deviation is "
+        "exp(logvar / 2).",
+    ),
+    _Form(
+        "softplus_for_exp",
+        _mean,
+        lambda mu, logvar: softplus(logvar).sqrt(),
+        "The variance is taken as softplus(logvar). logvar is its logarithm: the standard deviation "
+        "is exp(logvar / 2).",
+    ),
+    _Form(
+        "half_misplaced",
+        _mean,
+        lambda mu, logvar: 0.5 * logvar.exp(),
+        "The noise is scaled by exp(logvar) / 2. The half belongs in the exponent: exp(logvar / 2).",
+    ),
+    _Form(
+        "wrong_base",
+        _mean,
+        lambda mu, logvar: (0.5 * math.log(2) * logvar).exp(),
+        "The noise is scaled by 2 ** (logvar / 2). The logarithm is natural: exp(logvar / 2).",
+    ),
+    _Form(
+        "wrong_base",
+        _mean,
+        lambda mu, logvar: (0.5 * math.log(10) * logvar).exp(),
+        "The noise is scaled by 10 ** (logvar / 2). The logarithm is natural: exp(logvar / 2).",
+    ),
 )
 
 
@@ -256,21 +296,37 @@ def _shared(z: Tensor, mu: Tensor, logvar: Tensor) -> Finding | None:
 def _wrong_density(z: Tensor, mu: Tensor, logvar: Tensor) -> Finding | None:
     for form in _FORMS:
         eps = (z - form.shift(mu, logvar)) / form.scale(mu, logvar)
-        if is_standard_normal(eps):
+        if is_standard_normal(eps) and not _depends(eps, mu, logvar):
             return Finding(form.mistake, form.sentence) if form.mistake else None
     for form in _FORMS:
         eps = (z - form.shift(mu, logvar)) / form.scale(mu, logvar)
         for mistake, cdf, square, sentence in _NOISES:
-            if abs(eps.square().mean() - square) < 0.15 * square and fits(eps, cdf):
+            near = abs(eps.square().mean() - square) < 0.15 * square
+            if near and fits(eps, cdf) and not _depends(eps, mu, logvar):
                 also = f" Besides: {form.sentence}" if form.sentence else ""
                 return Finding(mistake, sentence + also)
     eps = (z - mu) / _std(mu, logvar)
     mean, std = float(eps.mean()), float(eps.std())
-    return Finding(
-        "wrong_std" if abs(mean) < 0.1 else "wrong_noise",
+    text = (
         f"(z - mu) / exp(logvar / 2) should be a standard normal. Over {eps.numel()} draws it has "
-        f"mean {mean:.3f} and standard deviation {std:.3f}.",
+        f"mean {mean:.3f} and standard deviation {std:.3f}"
     )
+    if _depends(eps, mu, logvar):
+        text += ", and it goes with mu or logvar, which noise must not"
+    elif abs(mean) < 0.1 and abs(std - 1) < 0.05:
+        return Finding("wrong_noise", f"{text}, as it should, but another distribution.")
+    return Finding("wrong_std" if abs(mean) < 0.1 else "wrong_noise", f"{text}.")
+
+
+def _depends(eps: Tensor, mu: Tensor, logvar: Tensor) -> bool:
+    """Whether the mean or the spread of what was read as noise goes with mu or logvar."""
+    means, squares = eps - eps.mean(), eps.square() - eps.square().mean()
+    for values in (means, squares):
+        for given in (mu, logvar, mu.square(), logvar.square()):
+            line = (given - given.mean()).expand_as(eps)
+            if (values * line).sum().abs() > _DEPENDENCE * values.std() * line.norm():
+                return True
+    return False
 
 
 def is_standard_normal(eps: Tensor) -> bool:

@@ -126,19 +126,21 @@ def _pathwise_calls(inputs: Inputs) -> list[dict]:
         ]
 
     mu, logvar = _point(inputs, 2, 3)
-    mix = inputs.between(0.6, 1.0, 2, 3)
-    joint_mean = sum(w * m for w, m in zip(mix["data"], mu["data"], strict=True))
-    joint_var = sum(w * w * math.exp(v) for w, v in zip(mix["data"], logvar["data"], strict=True))
+    # Every latent has the same part in the spread of the sum, so that noise shared by any of them
+    # widens it, and the flank of the sum, far out, tells.
+    mix = [inputs.uniform(0.9, 1.1) * math.exp(-v / 2) for v in logvar["data"]]
+    joint_mean = sum(w * m for w, m in zip(mix, mu["data"], strict=True))
+    joint_var = sum(w * w * math.exp(v) for w, v in zip(mix, logvar["data"], strict=True))
     bends = function(
         "bends",
-        weight=inputs.between(1.0, 2.0, 2, 3),
+        weight=tensor([inputs.uniform(0.6, 1.2) * w for w in mix], [2, 3]),
         at=tensor(_away(mu["data"], logvar["data"], 0.8), [2, 3]),
-        mix=mix,
-        mix_at=_one(joint_mean + 0.9 * math.sqrt(joint_var)),
+        mix=tensor(mix, [2, 3]),
+        mix_at=_one(joint_mean + 1.5 * math.sqrt(joint_var)),
     )
     return [
         call(*linear(3), number(4), times=2),
-        call(bends, mu, logvar, number(300), times=4),
+        call(bends, mu, logvar, number(500), times=4),
         call(bends, mu, logvar, number(1), times=60),
         call(*linear(2, 3, dtype="float32", grad=True), number(1)),
         call(*linear(2, 2, grad=True), number(7)),
@@ -155,7 +157,11 @@ def _pathwise_truth(f: Callable, mu: Tensor, logvar: Tensor, num_samples: int) -
     spread = torch.where(spread < 1e-9, 0.0, spread)
     # What these draws leave open is small beside the room of the judge.
     spread = spread / math.sqrt(num_samples)
-    return Truth(slopes.mean(0), spread, pooled=False, least=spread)
+    covariance = None
+    if num_samples >= 100 and (spread > 0).all():
+        # What the draws here leave open adds to what the learner's do.
+        covariance = slopes.flatten(1).T.cov() * (1 / num_samples + 4 / len(slopes))
+    return Truth(slopes.mean(0), spread, pooled=False, least=spread, covariance=covariance)
 
 
 def _slopes(f: Callable, z: Tensor) -> Tensor:
@@ -189,6 +195,10 @@ def _one_for_rows(num_samples: int, *shape: int, dtype: torch.dtype) -> Tensor:
     )
 
 
+def _one_for_last_axis(num_samples: int, *shape: int, dtype: torch.dtype) -> Tensor:
+    return torch.randn(num_samples, *shape[:-1], 1, dtype=dtype).expand(num_samples, *shape)
+
+
 def _one_for_all_draws(num_samples: int, *shape: int, dtype: torch.dtype) -> Tensor:
     return torch.randn(1, *shape, dtype=dtype).expand(num_samples, *shape)
 
@@ -197,6 +207,15 @@ def _path_of_logvar(f: Callable, mu: Tensor, logvar: Tensor, num_samples: int) -
     mu, logvar = mu.detach().double(), logvar.detach().double()
     noise = (0.5 * logvar).exp() * torch.randn(num_samples, *mu.shape, dtype=torch.float64)
     return (_slopes(f, mu + noise) * noise / 2).mean(0)
+
+
+def _path_times(power: float) -> Callable[..., Tensor]:
+    """Return a pathwise estimator that is multiplied by a power of the variance."""
+
+    def estimator(f: Callable, mu: Tensor, logvar: Tensor, num_samples: int) -> Tensor:
+        return _path()(f, mu, logvar, num_samples) * (power * logvar.detach().double()).exp()
+
+    return estimator
 
 
 def _score(
@@ -238,6 +257,18 @@ _PATHWISE = (
         "not_averaged",
         _path(finish=lambda s: s),
         "You return one gradient for each draw. Average over the draws, the first axis.",
+    ),
+    Row(
+        "not_averaged",
+        _path(finish=lambda s: s / len(s)),
+        "You return one gradient for each draw: the one for z. The gradient for mu is asked, the "
+        "sum of these over the first axis.",
+    ),
+    Row(
+        "detached_draw",
+        _path(finish=lambda s: 0 * s.mean(0)),
+        "The result is zero: mu has no part in the draws, or was detached. Draw z = mu + "
+        "exp(logvar / 2) eps with mu as a leaf.",
     ),
     Row(
         "summed_over_latents",
@@ -291,6 +322,11 @@ _PATHWISE = (
         _path(draw=_one_for_rows),
         "All rows of mu get the same noise. Draw noise of shape [num_samples, *mu.shape].",
     ),
+    Row(
+        "shared_across_latents",
+        _path(draw=_one_for_last_axis),
+        "The latents of an example get the same noise. Draw noise of shape [num_samples, *mu.shape].",
+    ),
     Row("one_sample", _path(draw=_one_for_all_draws), _ONE_DRAW),
     Row(
         "score_function",
@@ -302,6 +338,50 @@ _PATHWISE = (
         "gradient_of_logvar",
         _path_of_logvar,
         "This is the gradient for logvar. The one for mu is asked.",
+    ),
+    Row(
+        "gradient_of_sigma",
+        lambda f, mu, logvar, k: 2 * _path_of_logvar(f, mu, logvar, k) / (0.5 * logvar).exp(),
+        "This is the gradient for the standard deviation. The one for mu is asked.",
+    ),
+    *(
+        Row(
+            "wrong_factor",
+            _path_times(power),
+            f"The gradient is {word}. Along z = mu + exp(logvar / 2) eps the derivative of z for mu "
+            "is 1, so nothing is left to multiply by.",
+        )
+        for power, word in (
+            (0.5, "multiplied by the standard deviation"),
+            (-0.5, "divided by the standard deviation, as the score is"),
+            (1.0, "multiplied by the variance"),
+            (-1.0, "divided by the variance, as the score is"),
+        )
+    ),
+    *(
+        Row(
+            mistake,
+            _path(scale=scale, finish=lambda s: s.sum(0)),
+            f"{sentence} Besides: the draws are summed. Take their mean.",
+        )
+        for mistake, scale, sentence in (
+            (
+                "variance_as_std",
+                torch.exp,
+                "The noise is scaled by exp(logvar), the variance. The standard deviation is "
+                "exp(logvar / 2).",
+            ),
+            (
+                "scale_forgotten",
+                torch.ones_like,
+                "The noise is not scaled by the standard deviation, exp(logvar / 2).",
+            ),
+            (
+                "no_noise",
+                torch.zeros_like,
+                "This is the gradient of f at mu: no noise is drawn.",
+            ),
+        )
     ),
 )
 

@@ -8,7 +8,9 @@ does not matter, and loss and gradient are known; the noise is judged in the cal
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -88,7 +90,13 @@ def judge(exercise: Exercise, calls: list[dict], record: list[dict]) -> Result:
         raise ValueError("Steps are missing.")
     still = [_Step(c, one) for c, one in zip(calls, done, strict=True) if c["tag"] == "still"]
     noisy = [(c, one) for c, one in zip(calls, done, strict=True) if c["tag"] == "noisy"]
-    verdict = _noise(exercise, noisy) or _gradient(exercise, still) or _returned(exercise, still)
+    verdict = (
+        _calls_made(exercise, done)
+        or _noise(exercise, noisy)
+        or _gradient(exercise, still)
+        or _returned(exercise, still)
+        or _wide(exercise, noisy)
+    )
     if verdict:
         return verdict
     if any(one["changed"] for one in done):
@@ -127,6 +135,27 @@ def _value(exercise: Exercise, value: dict) -> Result | None:
     return faults.failed(exercise, "wrong_type", message)
 
 
+def _calls_made(exercise: Exercise, done: list[dict]) -> Result | None:
+    """Judge how often the optimizer took a step, and the mode of the model."""
+    most = max(one["steps"] for one in done)
+    if most > 1:
+        message = f"optimizer.step() ran {most} times in one call. Take one step for each call."
+        return faults.failed(exercise, "several_steps", message)
+    if most == 0 and any(float(v) for one in done for m in one["moved"].values() for v in m):
+        message = (
+            "The parameters move, but not by the optimizer that was given. Let optimizer.step() move "
+            "them, and make no other optimizer inside."
+        )
+        return faults.failed(exercise, "optimizer_ignored", message)
+    if any(one["evaluating"] for one in done):
+        message = (
+            "The model works in evaluation mode, which switches dropout off and freezes batch "
+            "normalization. Leave out model.eval(): a training step is taken in training mode."
+        )
+        return faults.failed(exercise, "eval_mode", message)
+    return None
+
+
 def _noise(exercise: Exercise, noisy: list[tuple[dict, dict]]) -> Result | None:
     """Judge the draws of z that were decoded."""
     draws = []
@@ -160,6 +189,7 @@ class _Step:
         self.model = _model(call)
         self.names = [name for name, _ in self.model.named_parameters()]
         self.leaves = [p for _, p in self.model.named_parameters()]
+        self.drawn = self._draws(one)
         self.used, moved = [], []
         for name, leaf in zip(self.names, self.leaves, strict=True):
             rate = call["rates"][name in _DECODER]
@@ -175,6 +205,30 @@ class _Step:
             d + r
             for d, r in zip(self.gradient(self.distortion), self.gradient(self.rate), strict=True)
         ]
+
+    def _draws(self, one: dict) -> Tensor | None:
+        """Return what was decoded, where it is one z for each image."""
+        rows = [z for z in map(faults.plain_values, one["decoded"]) if z.dim() == 2]
+        z = torch.cat(rows) if rows else torch.zeros(0)
+        return z if z.shape == (self.batch, _LATENTS) else None
+
+    def at_draws(self, *, fixed_std: bool = False) -> list[Tensor]:
+        """Return the mean -ELBO at the z that were decoded: with the KL, and with its estimate."""
+        mu, logvar = self.model.encode(self.x)
+        std = (0.5 * logvar).exp()
+        eps = ((self.drawn - mu) / std).detach()
+        z = mu + (std.detach() if fixed_std else std) * eps
+        distortion = DISTORTIONS[0][1](self.x, self.model.decode(z)).flatten(1).sum(1)
+        sampled = 0.5 * (z**2 - logvar - ((z - mu) / std) ** 2).sum(1)
+        return [(distortion + rate).mean() for rate in (RATES[0][1](mu, logvar).sum(1), sampled)]
+
+    @property
+    def has_sampled_kl(self) -> bool:
+        """Whether the value is the -ELBO with an estimate of its KL from the z that was decoded."""
+        if self.drawn is None:
+            return False
+        # z lies so near mu that its float32 digits leave little of the noise.
+        return abs(self.value - float(self.at_draws()[1])) < 0.2
 
     def terms(self, model: SmallModel, distortion: Term, rate: Term) -> tuple[Tensor, Tensor]:
         """Return the means over the batch of the distortion and of the rate, without noise."""
@@ -207,8 +261,8 @@ class _Step:
         )
         design = torch.stack([_flat(part) for part in parts], 1)
         used = _flat(self.used)
-        if not torch.isfinite(design).all():
-            return None
+        if not (torch.isfinite(design).all() and torch.isfinite(used).all()):
+            return None  # LAPACK would print a complaint to the terminal
         found = torch.linalg.lstsq(design, used[:, None]).solution.flatten()
         rest = (design @ found - used).norm()
         return found.tolist() if rest <= 0.01 * used.norm() + 1e-9 else None
@@ -235,7 +289,10 @@ def _near(a: list[Tensor], b: list[Tensor]) -> bool:
 
 def _gradient(exercise: Exercise, steps: list[_Step]) -> Result | None:
     if all(_near(step.used, step.want) for step in steps):
-        return None
+        # The KL has a small part in the gradient: only its weight tells whether it is right.
+        found = [step.weights(DISTORTIONS[0], RATES[0]) for step in steps]
+        if any(w is None or max(abs(v - 1) for v in w) < 0.02 for w in found):
+            return None
     mistake, message = (
         _kind_of_step(steps)
         or _weights(steps)
@@ -244,7 +301,7 @@ def _gradient(exercise: Exercise, steps: list[_Step]) -> Result | None:
             "The parameters do not move along the gradient of the mean -ELBO.",
         )
     )
-    first = next(step for step in steps if not _near(step.used, step.want))
+    first = next((step for step in steps if not _near(step.used, step.want)), steps[0])
     details = (
         ("gradient used", f"norm {_flat(first.used).norm():.5g} (step / learning rate)"),
         ("expected", f"norm {_flat(first.want).norm():.5g}"),
@@ -278,23 +335,12 @@ def _kind_of_step(steps: list[_Step]) -> tuple[str, str] | None:
                 f"The gradient is clipped to the norm {norms[0]:.3g}. Nothing is to be clipped here."
             )
     limit = max(float(u.abs().max()) for u in used)
-    if all(_near([u], [w.clamp(-limit, limit)]) for u, w in zip(used, want, strict=True)):
+    clips = any(float(w.abs().max()) > 1.05 * limit for w in want)
+    if clips and all(_near([u], [w.clamp(-limit, limit)]) for u, w in zip(used, want, strict=True)):
         return "clipped_gradient", (
             f"The gradient is clipped to values up to {limit:.3g}. Nothing is to be clipped here."
         )
-    if min(aligned) > 0.9 and min(ratios) > 1.3 and max(ratios) < 1.5 * min(ratios):
-        right = all(abs(s.value - float(s.distortion + s.rate)) < 0.1 for s in steps)
-        if right and not _same_weights(steps):
-            return "several_steps", (
-                f"The parameters move about {ratios[0]:.2g} times as far as one step takes them. "
-                "Take one step for each call."
-            )
     return None
-
-
-def _same_weights(steps: list[_Step]) -> bool:
-    """Whether the step is an exact multiple of the right one."""
-    return all(step.weights(DISTORTIONS[0], RATES[0]) for step in steps)
 
 
 def _weights(steps: list[_Step]) -> tuple[str, str] | None:
@@ -386,6 +432,13 @@ def _name_weights(found: list[list[float]], batches: list[int]) -> tuple[str, st
         return "kl_summed_over_batch", (
             "The KL is summed over the batch and the distortion is averaged. Average both."
         )
+    sizes = [
+        abs(w[0] - b) + abs(w[1] - b) + abs(w[2] - 1) for w, b in zip(found, batches, strict=True)
+    ]
+    if max(sizes) < 0.1:
+        return "reconstruction_summed_over_batch", (
+            "The distortion is summed over the batch and the KL is averaged. Average both."
+        )
     if are_with(-1, 1, 1):
         return "kl_divided_twice", "The KL is divided by the batch size once too often."
     decoder, encoder, rate = (torch.tensor(column) for column in zip(*found, strict=True))
@@ -416,41 +469,136 @@ def _constant(values: Tensor) -> bool:
 
 
 def _returned(exercise: Exercise, steps: list[_Step]) -> Result | None:
-    def all_are(wanted) -> bool:
+    def all_are(wanted: Callable[[_Step], Tensor | float]) -> bool:
         pairs = [(step.value, float(wanted(step))) for step in steps]
         return all(abs(v - w) <= 1e-4 * abs(w) + 1e-4 for v, w in pairs)
 
-    if all_are(lambda s: s.distortion + s.rate):
+    if all_are(lambda s: s.distortion + s.rate) or all(s.has_sampled_kl for s in steps):
         return None
-    mistake, message = None, "The step is right, but the returned value is not the mean -ELBO."
-    for name, wanted, sentence in (
-        (
-            "value_after_step",
-            lambda s: s.after,
-            "The value is that of the loss after the step. Return the one before.",
-        ),
-        ("returns_elbo", lambda s: -s.distortion - s.rate, "It returns the ELBO; -ELBO is asked."),
-        (
-            "returns_sum",
-            lambda s: s.batch * (s.distortion + s.rate),
-            "It returns the sum over the batch. Return the mean, in nats per image.",
-        ),
-        (
-            "returns_per_pixel",
-            lambda s: (s.distortion + s.rate) / _PIXELS,
-            "It returns nats per pixel. Nats per image are asked.",
-        ),
-        (
-            "returns_per_batch",
-            lambda s: (s.distortion + s.rate) / s.batch,
-            "It divides the mean by the batch size once more.",
-        ),
-        ("returns_distortion", lambda s: s.distortion, "It returns the distortion without the KL."),
-        ("returns_rate", lambda s: s.rate, "It returns the KL without the distortion."),
-    ):
-        if all_are(wanted):
-            mistake, message = name, f"The step is right. {sentence}"
+    mistake, message = next(
+        ((name, sentence) for name, wanted, sentence in _VALUES if all_are(wanted)), (None, "")
+    )
+    if mistake is None:
+        mistake, message = _value_of_terms(steps) or (None, "")
+    message = message or "It is not the mean -ELBO, in nats per image."
     first = steps[0]
     want = float(first.distortion + first.rate)
     details = (("returned", f"{first.value:.6g}"), ("expected", f"{want:.6g}"))
+    message = f"The step is right, but not the value that is returned. {message}"
     return faults.failed(exercise, mistake, message, *details)
+
+
+_VALUES: tuple[tuple[str, Callable[[_Step], Tensor | float], str], ...] = (
+    (
+        "value_after_step",
+        lambda s: s.after,
+        "It is the loss after the step. Return the one before.",
+    ),
+    ("returns_elbo", lambda s: -s.distortion - s.rate, "It is the ELBO; -ELBO is asked."),
+    (
+        "returns_sum",
+        lambda s: s.batch * (s.distortion + s.rate),
+        "It is the sum over the batch. Return the mean, in nats per image.",
+    ),
+    (
+        "returns_per_pixel",
+        lambda s: (s.distortion + s.rate) / _PIXELS,
+        "It is in nats per pixel. Nats per image are asked.",
+    ),
+    (
+        "returns_per_batch",
+        lambda s: (s.distortion + s.rate) / s.batch,
+        "The mean is divided by the batch size once more.",
+    ),
+    (
+        "returns_bits",
+        lambda s: (s.distortion + s.rate) / math.log(2),
+        "It is in bits. Nats are asked.",
+    ),
+    ("returns_distortion", lambda s: s.distortion, "It is the distortion without the KL."),
+    ("returns_rate", lambda s: s.rate, "It is the KL without the distortion."),
+)
+
+
+def _value_of_terms(steps: list[_Step]) -> tuple[str, str] | None:
+    """Explain the value by wrong weights, or by one wrong term."""
+    values = torch.tensor([s.value for s in steps], dtype=torch.float64)
+    batch = torch.tensor([s.batch for s in steps], dtype=torch.float64)
+    d, r = (torch.stack([getattr(s, n).detach() for s in steps]) for n in ("distortion", "rate"))
+    for of_d, of_r in itertools.product((0, 1, -1), repeat=2):
+        design = torch.stack([d * batch**of_d, r * batch**of_r], 1)
+        found = torch.linalg.lstsq(design, values[:, None]).solution.flatten()
+        if (design @ found - values).abs().max() <= 1e-5 * values.abs().max() + 1e-5:
+            return _name_value(*found.tolist(), of_d, of_r)
+    for distortion, rate in itertools.product(DISTORTIONS, RATES):
+        if bool(distortion[0]) == bool(rate[0]):
+            continue
+        wrong = distortion if distortion[0] else rate
+        wanted = [float(sum(s.terms(s.model, distortion, rate))) for s in steps]
+        if all(abs(v - w) <= 1e-4 * abs(w) for v, w in zip(values.tolist(), wanted, strict=True)):
+            return wrong[0], wrong[2]
+    return None
+
+
+def _name_value(d: float, r: float, of_d: int, of_r: int) -> tuple[str, str]:
+    """Name the weights of distortion and KL in the value, and the powers of the batch size."""
+    for mistake, wanted, sentence in (
+        ("kl_added", (1, -1, 0, 0), "The KL has the wrong sign: it is distortion plus KL."),
+        ("missing_half", (1, 2, 0, 0), "The factor 1/2 of the KL is missing."),
+        ("both_averaged", (1 / _PIXELS, 1 / _LATENTS, 0, 0), "Distortion and KL are averaged, one "
+         "over pixels, the other over latents. Sum both."),
+        ("pixels_averaged", (1 / _PIXELS, 1, 0, 0), "The distortion is averaged over the pixels."),
+        ("latents_averaged", (1, 1 / _LATENTS, 0, 0), "The KL is averaged over the latents."),
+        ("kl_over_pixels", (1, 1 / _PIXELS, 0, 0), "The KL is divided by the number of pixels."),
+        ("kl_summed_over_batch", (1, 1, 0, 1), "The KL is summed over the batch."),
+        ("reconstruction_summed_over_batch", (1, 1, 1, 0), "The distortion is summed over the "
+         "batch."),
+        ("kl_divided_twice", (1, 1, 0, -1), "The KL is divided by the batch size once too often."),
+    ):  # fmt: skip
+        near = all(abs(v - w) <= 1e-3 * abs(w) for v, w in zip((d, r), wanted[:2], strict=True))
+        if near and wanted[2:] == (of_d, of_r):
+            return mistake, sentence
+    if (of_d, of_r) == (1, 1) and abs(d - r) <= 1e-3 * abs(d):
+        return "constant_batch_size", (
+            f"The sum over the batch is divided by {1 / d:.4g}, whatever its size. Take the mean."
+        )
+    if of_d == of_r == 0 and abs(d - 1) <= 1e-3:
+        return "weighted_kl", f"The KL is weighted by {r:.4g}. In the ELBO it is 1."
+    return "weighted_terms", f"The distortion is weighted by {d:.4g} and the KL by {r:.4g}."
+
+
+# --- judging steps with a wide posterior ---------------------------------------------------------
+
+
+def _wide(exercise: Exercise, noisy: list[tuple[dict, dict]]) -> Result | None:
+    """Judge value and gradient at the very draws that were decoded, where there is one per image."""
+    steps = [_Step(call, one) for call, one in noisy]
+    if any(step.drawn is None for step in steps):
+        return None
+
+    def is_one_of(step: _Step, options: list[tuple[Tensor, Tensor]]) -> bool:
+        for value, loss in options:
+            right = abs(step.value - float(value)) <= 1e-3 * (1 + abs(float(value)))
+            if right and _near(step.used, step.gradient(loss)):
+                return True
+        return False
+
+    if all(is_one_of(step, [(t, t) for t in step.at_draws()]) for step in steps):
+        return None
+    fixed = all(
+        is_one_of(step, list(zip(step.at_draws(), step.at_draws(fixed_std=True), strict=True)))
+        for step in steps
+    )
+    if fixed:
+        message = (
+            "The gradient of the reconstruction reaches mu, but not logvar: the standard deviation "
+            "was detached from the draw of z."
+        )
+        return faults.failed(exercise, "detached_std", message)
+    message = (
+        "The loss is right where the posterior is narrow, and not where it is as wide as the prior. "
+        "Is something clamped, such as the KL or logvar?"
+    )
+    step = steps[0]
+    details = (("returned", f"{step.value:.6g}"), ("expected", f"{float(step.at_draws()[0]):.6g}"))
+    return faults.failed(exercise, "wrong_when_wide", message, *details)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.functional import binary_cross_entropy, kl_div, softplus
 
 Term = tuple[str, Callable[[Tensor, Tensor], Tensor], str]
 """A mistake (empty for the right term), the terms before any sum, and what to say of it."""
@@ -66,9 +66,30 @@ DISTORTIONS: tuple[Term, ...] = (
         "The distortion counts x log p only. Add (1 - x) log(1 - p).",
     ),
     (
+        "missing_one_pixels",
+        lambda x, logits: (1 - x) * softplus(logits),
+        "The distortion counts (1 - x) log(1 - p) only. Add x log p.",
+    ),
+    (
         "logits_sign",
         lambda x, logits: distortion_terms(x, -logits),
         "The logits have the wrong sign in the distortion.",
+    ),
+    (
+        "swapped_bce_arguments",
+        lambda x, logits: binary_cross_entropy(x, torch.sigmoid(logits), reduction="none"),
+        "The arguments of the cross-entropy are swapped. What the model gives comes first, the "
+        "pixels second.",
+    ),
+    (
+        "absolute_error",
+        lambda x, logits: (torch.sigmoid(logits) - x).abs(),
+        "The distortion is an absolute error. It is no Bernoulli likelihood: use the cross-entropy.",
+    ),
+    (
+        "log_forgotten",
+        lambda x, logits: -(x * torch.sigmoid(logits) + (1 - x) * torch.sigmoid(-logits)),
+        "The distortion lacks the logarithm: it is -x log p - (1 - x) log(1 - p).",
     ),
 )
 RATES: tuple[Term, ...] = (
@@ -99,6 +120,17 @@ RATES: tuple[Term, ...] = (
         "The -1 in the KL is missing.",
     ),
     (
+        "minus_one_outside",
+        lambda mu, logvar: rate_terms(mu, logvar) + 0.5 - 0.5 / mu.shape[-1],
+        "In the KL the 1 stands outside the sum over the latents. It belongs to every latent.",
+    ),
+    (
+        "minus_one_outside",
+        lambda mu, logvar: rate_terms(mu, logvar) + 0.5 - 1 / mu.shape[-1],
+        "In the KL the 1 stands outside the sum over the latents, and outside the factor 1/2. It "
+        "belongs to every latent.",
+    ),
+    (
         "exp_forgotten",
         lambda mu, logvar: 0.5 * (mu**2 - 1),
         "The exponential in the KL is forgotten: the variance is exp(logvar).",
@@ -122,6 +154,38 @@ RATES: tuple[Term, ...] = (
         "missing_logvar_term",
         lambda mu, logvar: 0.5 * (mu**2 + logvar.exp() - 1),
         "The term -logvar of the KL is missing.",
+    ),
+    (
+        "missing_variance_term",
+        lambda mu, logvar: 0.5 * (mu**2 - 1 - logvar),
+        "The term exp(logvar) of the KL is missing.",
+    ),
+    (
+        "missing_mu_term",
+        lambda mu, logvar: 0.5 * (logvar.exp() - 1 - logvar),
+        "The term mu ** 2 of the KL is missing.",
+    ),
+    (
+        "missing_variance_term",
+        lambda mu, logvar: 0.5 * mu**2,
+        "The KL is that of a unit variance: the terms of logvar are missing.",
+    ),
+    (
+        "mu_sign",
+        lambda mu, logvar: 0.5 * (-(mu**2) + logvar.exp() - 1 - logvar),
+        "The term mu ** 2 of the KL has the wrong sign.",
+    ),
+    (
+        "kl_div_function",
+        lambda mu, logvar: kl_div(mu, logvar, reduction="none"),
+        "torch.nn.functional.kl_div compares two lists of probabilities. It knows nothing of means "
+        "and variances of normals.",
+    ),
+    (
+        "kl_div_function",
+        lambda mu, logvar: kl_div(logvar, mu, reduction="none"),
+        "torch.nn.functional.kl_div compares two lists of probabilities. It knows nothing of means "
+        "and variances of normals.",
     ),
     (
         "logvar_sign",

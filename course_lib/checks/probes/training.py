@@ -27,9 +27,11 @@ class SmallModel(nn.Module):
             self.register_parameter(name, nn.Parameter(value.clone()))
         self.latent_dim = parameters["mean_bias"].numel()
         self.drawn: list[Tensor] = []
+        self.evaluating = False
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return mu and logvar, ``[B, L]``."""
+        self.evaluating = self.evaluating or not self.training
         patches = nn.functional.avg_pool2d(x.reshape(-1, 1, 28, 28), 7).flatten(1)
         mu = patches @ self.mean + self.mean_bias
         return mu, patches @ self.width + self.width_bias + self.level
@@ -50,7 +52,8 @@ def probe_step(plan: dict, train_step: Callable, guard: Guard) -> list[dict]:
     """Take one step for each call of the plan, always from the parameters that the call names.
 
     Gradients are left lying between the calls, as they are between the steps of a training loop.
-    A record holds the returned value, the change of every parameter, and what was decoded.
+    A record holds the returned value, the change of every parameter, what was decoded, how often the
+    optimizer took a step, and whether the model worked in evaluation mode.
     """
     first = plan["calls"][0]
     model = SmallModel({k: to_tensor(v) for k, v in first["parameters"].items()}, first["level"])
@@ -59,6 +62,8 @@ def probe_step(plan: dict, train_step: Callable, guard: Guard) -> list[dict]:
     optimizer = torch.optim.SGD(
         [{"params": encoder, "lr": first["rates"][0]}, {"params": decoder, "lr": first["rates"][1]}]
     )
+    steps: list[None] = []
+    optimizer.register_step_post_hook(lambda *_: steps.append(None))
     record = []
     for call in plan["calls"]:
         start = {name: to_tensor(plain) for name, plain in call["parameters"].items()}
@@ -67,6 +72,9 @@ def probe_step(plan: dict, train_step: Callable, guard: Guard) -> list[dict]:
                 parameter.copy_(start[name])
         model.level = call["level"]
         model.drawn.clear()
+        model.train()
+        model.evaluating = False
+        steps.clear()
         x = to_tensor(call["x"])
         before = x.clone()
         try:
@@ -85,6 +93,8 @@ def probe_step(plan: dict, train_step: Callable, guard: Guard) -> list[dict]:
                 "moved": moved,
                 "decoded": [encode(z) for z in model.drawn[: 2 * len(x)]],
                 "changed": not torch.equal(x, before),
+                "steps": len(steps),
+                "evaluating": model.evaluating,
             }
         )
     return record

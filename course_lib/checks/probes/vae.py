@@ -114,6 +114,9 @@ def _observe(call: dict, cls: Callable, step: _Steps, record: dict) -> None:
 
 def _redraw(model: nn.Module, x: Tensor, scales: list[float], seed: int) -> None:
     """Draw all parameters again, so that the log variances spread over about a unit."""
+    if any(nn.parameter.is_lazy(parameter) for parameter in model.parameters()):
+        with torch.no_grad():
+            model.eval()(x)  # lazy layers have no shape before
     for scale in scales:
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
