@@ -40,7 +40,7 @@ class Seen(NamedTuple):
 
     @property
     def agrees(self) -> bool:
-        return self.got is not None and _same(self.got, self.want, self.single)
+        return self.got is not None and _same(self.got, self.want, self.single, relative=_RELATIVE)
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,7 @@ class Comparison:
             or self._values(exercise, seen)
             or stopped
             or self._dtypes(exercise, seen)
+            or self._rounded(exercise, seen)
             or self._arguments_kept(exercise, seen)
             or self._gradients(exercise, seen)
         )
@@ -123,9 +124,7 @@ class Comparison:
         if not bad:
             return None
         plain = [one for one in bad if one.call["tag"] != "extreme"]
-        if not plain:
-            return self._failed(exercise, *self.extreme, bad[0])
-        first = plain[0]
+        first = (plain or bad)[0]
         named = self._name(seen)
         if named:
             return self._failed(exercise, *named, first)
@@ -137,19 +136,24 @@ class Comparison:
                 f"{list(first.want.shape)}, was expected."
             )
             return self._failed(exercise, "wrong_shape", message, first)
+        imprecise = (
+            "Right to a few digits only. Look for a small constant that is added, a clamp, a rounded "
+            "number, or float32 inside."
+        )
+        if not plain:
+            fault = self._dtypes(exercise, seen)
+            if fault or not _imprecise(bad, 1e-5):
+                return fault or self._failed(exercise, *self.extreme, first)
+            return self._failed(exercise, "imprecise", imprecise, first)
         if not torch.isfinite(first.got).all():
             message = "The result holds NaN or infinite values where the right ones are finite."
             return self._failed(exercise, "not_finite", message, first)
         if self._dtypes(exercise, seen):
             return self._dtypes(exercise, seen)
         if _imprecise(plain):
-            if len(plain) < len(bad):
+            if not _imprecise(bad):
                 return self._failed(exercise, *self.extreme, bad[-1])
-            message = (
-                "Right to some three digits only. Look for a small constant that is added, a clamp, "
-                "a rounded number, or float32 inside."
-            )
-            return self._failed(exercise, "imprecise", message, first)
+            return self._failed(exercise, "imprecise", imprecise, first)
         factor = _common_factor(plain)
         if factor == 0:
             return self._failed(exercise, "zero", "Your value is zero on every input.", first)
@@ -163,8 +167,11 @@ class Comparison:
         ordinary = [s for s in seen if s.call["tag"] != "extreme" and s.got is not None]
         if all(s.agrees for s in ordinary):
             return None
+        if not any(torch.isfinite(s.got).any() for s in ordinary):
+            return None  # anything could have given nothing but NaN
+        likely = [row for row in self.table if _explains(row, ordinary, 100.0)]
         for loose in (0.01, 1.0, 100.0):  # the learner may have worked in float32
-            row = next((row for row in self.table if _explains(row, ordinary, loose)), None)
+            row = next((row for row in likely if _explains(row, ordinary, loose)), None)
             if row:
                 return row.mistake, row.sentence
             double = [s for s in ordinary if not s.single]
@@ -186,6 +193,19 @@ class Comparison:
                 )
                 return self._failed(exercise, "wrong_device", message, one)
         return None
+
+    def _rounded(self, exercise: Exercise, seen: list[Seen]) -> Result | None:
+        """Fail values that float64 inputs gave and that are float32 numbers, one and all."""
+        telling = [(s.got, s.want != s.want.float()) for s in seen if not s.single]
+        if sum(int(off.sum()) for _, off in telling) < 3:
+            return None
+        if any((got != got.float())[off].any() for got, off in telling):
+            return None
+        message = (
+            "The result is float64, and yet every number in it is a float32 number: something inside "
+            "was computed in float32, and its digits are lost. Look for .float() or dtype=."
+        )
+        return self._failed(exercise, "imprecise", message, seen[0])
 
     def _arguments_kept(self, exercise: Exercise, seen: list[Seen]) -> Result | None:
         for one in seen:
@@ -305,6 +325,12 @@ def reductions(terms: Callable[..., Tensor], axes: str, over: str) -> list[Row]:
             "keep the batch: one value per example.",
         ),
         Row(
+            "averaged_over_batch",
+            lambda *a: total(*a) / terms(*a).shape[0],
+            "You divided the value of every example by the batch size. Return it whole; a mean over "
+            "the batch is taken where a loss is needed and nowhere else.",
+        ),
+        Row(
             "summed_over_batch",
             lambda *a: total(*a).sum(),
             f"You summed over the batch too. Sum over the {many} only: one value per example.",
@@ -332,14 +358,19 @@ def reductions(terms: Callable[..., Tensor], axes: str, over: str) -> list[Row]:
         ),
     ]  # fmt: skip
     if axes == "rest":
-        rows.append(
+        rows += [
             Row(
                 "summed_one_axis_only",
                 lambda *a: terms(*a).sum(-1),
                 f"You summed over the last axis only. Sum over all axes of {many}, that is all but "
                 "the first.",
-            )
-        )
+            ),
+            Row(
+                "summed_wrong_axis",
+                lambda *a: terms(*a).flatten(1).sum(0),
+                f"You summed over the batch axis instead of over the {many}.",
+            ),
+        ]
     return rows
 
 
@@ -358,6 +389,8 @@ def crossed(
 ) -> tuple[Row, ...]:
     """Return a table from wrong terms: each summed rightly, the truth reduced wrongly, and both.
 
+    At its end all of them stand once more, with the sign turned besides.
+
     Args:
         truth: the right terms, before the sum.
         wrong: rows whose formulas are wrong terms, before the sum.
@@ -371,7 +404,16 @@ def crossed(
         for r in wrong
         for reduced in reductions(r.formula, axes, over)
     ]
-    return (*single, *reductions(truth, axes, over), *double)
+    turned = [
+        Row(
+            r.mistake,
+            lambda *a, formula=r.formula: -formula(*a),
+            f"{r.sentence} Besides: the sign is turned.",
+        )
+        for r in (*single, *double)
+        if r.mistake != "sign"
+    ]
+    return (*single, *reductions(truth, axes, over), *double, *turned)
 
 
 def _double(call: dict) -> list:
@@ -380,8 +422,17 @@ def _double(call: dict) -> list:
     return [a.detach().double() if isinstance(a, Tensor) else a for a in built]
 
 
+_RELATIVE = 1e-9  # a sum of many terms is large, and still right to 1e-6
+
+
 def _same(
-    got: Tensor, want: Tensor, single: bool, *, loose: float = 1.0, nan: bool = False
+    got: Tensor,
+    want: Tensor,
+    single: bool,
+    *,
+    loose: float = 1.0,
+    nan: bool = False,
+    relative: float = 1e-6,
 ) -> bool:
     """Whether two values agree to 1e-6 (float64) or to 1e-3 of the largest (float32)."""
     if got.shape != want.shape:
@@ -389,7 +440,7 @@ def _same(
     if single:
         room = 1e-3 * (1 + _largest(want)) * loose
     else:
-        room = 1e-6 * (1 + want.abs()) * loose
+        room = (1e-6 + relative * want.abs()) * loose
     close = (got - want).abs() <= room
     close |= got == want  # infinities
     if nan:
@@ -403,8 +454,7 @@ def _largest(value: Tensor) -> float:
 
 
 def _explains(row: Row, ordinary: list[Seen], loose: float) -> bool:
-    if not any(torch.isfinite(one.got).any() for one in ordinary):
-        return False  # anything could have given nothing but NaN
+    wrong = False  # a row can be the right formula on the shapes of this exercise
     for one in ordinary:
         try:
             value = row.formula(*one.args)
@@ -412,14 +462,15 @@ def _explains(row: Row, ordinary: list[Seen], loose: float) -> bool:
             return False
         if not _same(one.got, value.double(), one.single, loose=loose, nan=True):
             return False
-    return True
+        wrong = wrong or not _same(value.double(), one.want, one.single)
+    return wrong
 
 
-def _imprecise(bad: list[Seen]) -> bool:
+def _imprecise(bad: list[Seen], room: float = 2e-3) -> bool:
     if any(s.got.shape != s.want.shape for s in bad):
         return False
     off = (((s.got - s.want).abs() / (1e-3 + s.want.abs())).max() for s in bad)
-    return all(float(o) < 2e-3 for o in off)
+    return all(float(o) < room for o in off)
 
 
 def _common_factor(bad: list[Seen]) -> float | None:

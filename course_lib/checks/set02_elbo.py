@@ -6,7 +6,7 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid, one_hot, softplus
+from torch.nn.functional import binary_cross_entropy, logsigmoid, one_hot, softplus
 
 from course_lib.checks.comparing import Comparison, Row, crossed
 from course_lib.checks.exercise import Exercise, Inputs, call, number
@@ -48,6 +48,7 @@ def _log_bernoulli_calls(inputs: Inputs) -> list[dict]:
             weights=inputs.away_from_zero(0.5, 1.5, 3),
         ),
         call(inputs.normal(2, 1, 28, 28, std=3.0), inputs.bits(2, 1, 28, 28)),
+        call(inputs.normal(1, 3, 4, std=2.0), inputs.bits(1, 3, 4)),
         call(inputs.between(0.1, 0.9, 3, 4), inputs.bits(3, 4)),  # these could be probabilities
         extreme("float64"),
         extreme("float32"),
@@ -77,6 +78,36 @@ _LOG_BERNOULLI = (
         "The logits are used as if they were probabilities.",
     ),
     Row(
+        "logits_as_probabilities",
+        lambda logits, x: -binary_cross_entropy(logits.clamp(0, 1), x, reduction="none"),
+        "The logits are clamped to [0, 1] and used as if they were probabilities.",
+    ),
+    Row(
+        "swapped_arguments",
+        lambda logits, x: _log_bernoulli_terms(x, torch.sigmoid(logits)),
+        "The two arguments are swapped, and a sigmoid stands before the logits.",
+    ),
+    Row(
+        "swapped_arguments",
+        lambda logits, x: -binary_cross_entropy(x, torch.sigmoid(logits), reduction="none"),
+        "The two arguments are swapped: x stands where the probabilities belong.",
+    ),
+    Row(
+        "activation_before",
+        lambda logits, x: _log_bernoulli_terms(torch.tanh(logits), x),
+        "A tanh is applied to the logits. They are log odds already: use them as they are.",
+    ),
+    Row(
+        "activation_before",
+        lambda logits, x: _log_bernoulli_terms(torch.relu(logits), x),
+        "A ReLU is applied to the logits. They are log odds already: use them as they are.",
+    ),
+    Row(
+        "activation_before",
+        lambda logits, x: -binary_cross_entropy((torch.tanh(logits) + 1) / 2, x, reduction="none"),
+        "The probability is sigmoid(logits), and a tanh stands in its place.",
+    ),
+    Row(
         "missing_zero_pixels",
         lambda logits, x: x * logsigmoid(logits),
         "Only the pixels with x = 1 count. Add (1 - x) log(1 - p) for the others.",
@@ -100,6 +131,31 @@ _LOG_BERNOULLI = (
         "squared_error",
         lambda logits, x: -0.5 * ((torch.sigmoid(logits) - x) ** 2),
         "This is a squared error between pixels and probabilities, not a Bernoulli log-likelihood.",
+    ),
+    Row(
+        "squared_error",
+        lambda logits, x: -0.5 * (logits - x) ** 2,
+        "This is a squared error between pixels and logits, not a Bernoulli log-likelihood.",
+    ),
+    Row(
+        "squared_error",
+        lambda logits, x: -0.5 * ((torch.sigmoid(logits) - x) ** 2 + LOG_2PI),
+        "This is the log-likelihood of a normal around the probabilities, not of a Bernoulli.",
+    ),
+    Row(
+        "squared_error",
+        lambda logits, x: -0.5 * ((logits - x) ** 2 + LOG_2PI),
+        "This is the log-likelihood of a normal around the logits, not of a Bernoulli.",
+    ),
+    Row(
+        "squared_error",
+        lambda logits, x: -(torch.sigmoid(logits) - x).abs(),
+        "This is the distance between pixels and probabilities, not a Bernoulli log-likelihood.",
+    ),
+    Row(
+        "one_term_sign",
+        lambda logits, x: x * logsigmoid(logits) - (1 - x) * logsigmoid(-logits),
+        "The two terms are subtracted: x log p and (1 - x) log(1 - p) are added.",
     ),
     Row(
         "missing_normalizer",
@@ -192,10 +248,22 @@ def _log_normal_calls(inputs: Inputs) -> list[dict]:
         ),
         call(*three(3, 5, 2.0, "float32", grad=True), weights=inputs.away_from_zero(0.5, 1.5, 3)),
         call(inputs.normal(3, 4), inputs.normal(3, 4), inputs.between(0.4, 2.0, 3, 4)),
+        call(  # in float32 the difference x - mu would be lost
+            inputs.normal(3, 4, mean=40.0, std=0.05),
+            inputs.normal(3, 4, mean=40.0, std=0.05),
+            inputs.between(-6.5, -5.5, 3, 4),
+            tag="extreme",
+        ),
+        call(  # the density is zero in floating point
+            inputs.normal(2, 20, std=15.0),
+            inputs.normal(2, 20),
+            inputs.between(0.0, 1.0, 2, 20),
+            tag="extreme",
+        ),
         call(
-            tensor([0.5, -1.0, 3.0], [1, 3]),
-            tensor([0.5 - 1e-2, 2.0, 3.0], [1, 3]),
-            tensor([-9.0, 9.0, -8.0], [1, 3]),
+            tensor([0.5, -1.0, 3.0, 0.0, 9e3], [1, 5]),
+            tensor([0.5 - 1e-2, 2.0, 3.0, 0.0, -9e3], [1, 5]),
+            tensor([-9.0, 9.0, -8.0, -32.0, 22.0], [1, 5]),
             tag="extreme",
         ),
     ]
@@ -334,6 +402,96 @@ _LOG_NORMAL = (
         "mu and logvar are swapped.",
     ),
     Row(
+        "wrong_constant",
+        lambda *a: _log_normal_terms(*a) + LOG_2PI,
+        "The constant has the wrong sign: -(1/2) log(2 pi) belongs to each latent.",
+    ),
+    Row(
+        "wrong_constant",
+        lambda *a: _log_normal_terms(*a) + 0.5 * (LOG_2PI - 2 * math.pi),
+        "The constant is 2 pi where its logarithm, log(2 pi), is right.",
+    ),
+    Row(
+        "wrong_constant",
+        lambda *a: _log_normal_terms(*a) + 0.5 * (LOG_2PI - math.log10(2 * math.pi)),
+        "The constant is a logarithm to the base 10. Take the natural one.",
+    ),
+    Row(
+        "half_misplaced",
+        lambda x, mu, logvar: _log_normal_terms(x, mu, logvar) - 0.5 * (x - mu) ** 2 / logvar.exp(),
+        "The factor 1/2 does not reach the square. Put brackets around all three terms.",
+    ),
+    Row(
+        "half_misplaced",
+        lambda x, mu, logvar: 2 * _log_normal_terms(x, mu, logvar) + 0.5 * LOG_2PI,
+        "The factor 1/2 reaches the constant only. Put brackets around all three terms.",
+    ),
+    Row(
+        "square_sign",
+        lambda x, mu, logvar: _log_normal_terms(x, mu, logvar) + (x - mu) ** 2 / logvar.exp(),
+        "The square has the wrong sign: a point far from mu is less likely.",
+    ),
+    Row(
+        "means_added",
+        lambda x, mu, logvar: _log_normal_terms(x, -mu, logvar),
+        "x and mu are added. The square is of their difference.",
+    ),
+    Row(
+        "std_for_variance",
+        lambda x, mu, logvar: _log_normal_terms(x, mu, 0.5 * logvar),
+        "The standard deviation exp(logvar / 2) stands where the variance exp(logvar) belongs.",
+    ),
+    Row(
+        "exp_forgotten",
+        lambda x, mu, logvar: _log_normal_terms(x, mu, 2 * torch.log(logvar.abs())),
+        "logvar is used as the standard deviation, which is exp(logvar / 2).",
+    ),
+    Row(
+        "softplus_for_exp",
+        lambda x, mu, logvar: _log_normal_terms(x, mu, 2 * torch.log(softplus(logvar))),
+        "softplus(logvar) is used as the standard deviation, which is exp(logvar / 2).",
+    ),
+    Row(
+        "softplus_for_exp",
+        lambda x, mu, logvar: _log_normal_terms(x, mu, torch.log(softplus(logvar))),
+        "softplus(logvar) is used as the variance, which is exp(logvar).",
+    ),
+    Row(
+        "relu_before",
+        lambda x, mu, logvar: _log_normal_terms(x, mu, torch.relu(logvar)),
+        "A ReLU is applied to logvar, which may well be negative.",
+    ),
+    Row(
+        "relu_before",
+        lambda x, mu, logvar: _log_normal_terms(x, torch.relu(mu), logvar),
+        "A ReLU is applied to mu, which may well be negative.",
+    ),
+    Row(
+        "ignores_mu",
+        lambda x, mu, logvar: -0.5 * (LOG_2PI + x**2),
+        "This is the standard normal: mu and logvar have no part in it.",
+    ),
+    Row(
+        "ignores_mu",
+        lambda x, mu, logvar: _log_normal_terms(x, torch.zeros_like(mu), logvar),
+        "mu has no part in it: the square is of the difference x - mu.",
+    ),
+    Row(
+        "entropy",
+        lambda x, mu, logvar: -0.5 * (1 + LOG_2PI + logvar),
+        "This is minus the entropy of the normal. Its log density at x is asked.",
+    ),
+    Row(
+        "swapped_arguments",
+        lambda x, mu, logvar: _log_normal_terms(logvar, mu, x),
+        "x and logvar are swapped.",
+    ),
+    Row(
+        "swapped_arguments",
+        lambda x, mu, logvar: _log_normal_terms(logvar, x, mu),
+        "The arguments are read in another order. It is x, mu, logvar.",
+    ),
+    Row(
         "bits",
         lambda *a: _log_normal_terms(*a) / math.log(2),
         "You return bits (log to the base 2). Nats are asked: the natural logarithm.",
@@ -343,6 +501,14 @@ _CONSTANT_ONCE = Row(
     "constant_once",
     lambda x, mu, logvar: -0.5 * (LOG_2PI + (logvar + (x - mu) ** 2 / logvar.exp()).sum(-1)),
     "The constant log(2 pi) is counted once, outside the sum. Every latent brings its own.",
+)
+
+_CONSTANT_PER_ROW = Row(
+    "constant_once",
+    lambda x, mu, logvar: (
+        -0.5 * (len(x) * LOG_2PI + (logvar + (x - mu) ** 2 / logvar.exp()).sum(-1))
+    ),
+    "The constant log(2 pi) is counted once for each example of the batch. It belongs to each latent.",
 )
 
 _DENSITY = Row(
@@ -360,13 +526,15 @@ log_normal = Exercise(
         table=(
             *crossed(_log_normal_terms, _LOG_NORMAL, "last", "latent"),
             _CONSTANT_ONCE,
+            _CONSTANT_PER_ROW,
             _DENSITY,
         ),
         what="a tensor of shape [B]",
         extreme=(
             "unstable",
-            "Right on moderate values of logvar, wrong on large ones. Look for a clamp or a small "
-            "constant added to the variance.",
+            "Right on moderate inputs, wrong where logvar is large or the latents are many. Look for "
+            "a clamp, a small constant added to the variance, or a product of densities that "
+            "underflows.",
         ),
         errors=(
             (
@@ -389,6 +557,7 @@ def _log_mean_exp(a: Tensor, dim: int) -> Tensor:
 def _log_mean_exp_calls(inputs: Inputs) -> list[dict]:
     rows, columns = inputs.choice(((3, 5), (5, 4), (4, 6)))
     far = [-1000.0 + inputs.gauss(0, 1) for _ in range(6)] + [0.5, -1000.0, -400.0]
+    high = [900.0 + inputs.gauss(0, 1) for _ in range(6)]
     return [
         call(inputs.normal(2, 3, std=1.5), number(1), times=2),
         call(
@@ -404,6 +573,7 @@ def _log_mean_exp_calls(inputs: Inputs) -> list[dict]:
         ),
         call(inputs.normal(2, 3, 4), number(1)),
         call(inputs.normal(2, 3, 4), number(-3)),
+        call(inputs.normal(1, 4, 3), number(1)),
         call(inputs.normal(7), number(0)),
         call(
             tensor(far, [3, 3], grad=True),
@@ -412,6 +582,7 @@ def _log_mean_exp_calls(inputs: Inputs) -> list[dict]:
             weights=inputs.away_from_zero(0.5, 1.5, 3),
         ),
         call(tensor(far, [3, 3], "float32"), number(1), tag="extreme"),
+        call(tensor(high, [2, 3]), number(-1), tag="extreme"),
     ]
 
 
@@ -496,7 +667,62 @@ _LOG_MEAN_EXP = (
         lambda a, dim: _log_mean_exp(a.flatten(), 0),
         "The mean is over all axes. It has to be over dim only.",
     ),
+    Row(
+        "wrong_count",
+        lambda a, dim: torch.logsumexp(a, dim) - a.shape[dim],
+        "K itself is subtracted. For the mean, subtract its logarithm.",
+    ),
+    Row(
+        "wrong_count",
+        lambda a, dim: torch.logsumexp(a, dim) / math.log(a.shape[dim]),
+        "The log of the sum is divided by log K. For the mean, subtract log K.",
+    ),
+    Row(
+        "wrong_count",
+        lambda a, dim: torch.logsumexp(a, dim) - math.log(a.shape[dim] - 1),
+        "The sum is divided by K - 1. A mean divides by K.",
+    ),
+    Row(
+        "wrong_count",
+        lambda a, dim: torch.logsumexp(a, dim) - math.log(a.shape[dim] + 1),
+        "The sum is divided by K + 1. A mean divides by K.",
+    ),
+    Row(
+        "wrong_count",
+        lambda a, dim: torch.logsumexp(a, dim) - math.log(a.dim()),
+        "K is the number of axes. It has to be the length of the axis dim.",
+    ),
+    Row(
+        "wrong_base",
+        lambda a, dim: torch.logsumexp(a, dim) - math.log2(a.shape[dim]),
+        "log K is taken to the base 2. Take the natural logarithm.",
+    ),
+    Row(
+        "wrong_base",
+        lambda a, dim: torch.logsumexp(a, dim) - math.log10(a.shape[dim]),
+        "log K is taken to the base 10. Take the natural logarithm.",
+    ),
+    Row(
+        "sum_divided_before_exp",
+        lambda a, dim: torch.logsumexp(a / a.shape[dim], dim),
+        "a is divided by K before the exponential. Divide after it, or subtract log K outside.",
+    ),
+    Row(
+        "weighted_mean",
+        lambda a, dim: (torch.softmax(a, dim) * a).sum(dim),
+        "This is the mean of a under the softmax weights, not the log of a mean.",
+    ),
+    Row(
+        "mean_of_logs",
+        lambda a, dim: torch.log_softmax(a, dim).mean(dim),
+        "This is the mean of a log_softmax. The log of the mean of exp(a) is asked.",
+    ),
     Row("sign", lambda a, dim: -_log_mean_exp(a, dim), "The sign is turned."),
+    Row(
+        "sign_of_a",
+        lambda a, dim: -_log_mean_exp(-a, dim),
+        "The sign of a is turned inside, and that of the result outside.",
+    ),
     Row(
         "sign_of_a",
         lambda a, dim: _log_mean_exp(-a, dim),
@@ -506,6 +732,11 @@ _LOG_MEAN_EXP = (
         "bits",
         lambda a, dim: _log_mean_exp(a, dim) / math.log(2),
         "You return bits (log to the base 2). Nats are asked: the natural logarithm.",
+    ),
+    Row(
+        "not_reduced",
+        lambda a, dim: torch.logcumsumexp(a, dim) - math.log(a.shape[dim]),
+        "This is a cumulative sum: the axis dim is still there.",
     ),
     Row(
         "not_reduced",
@@ -524,8 +755,9 @@ log_mean_exp = Exercise(
         what="a tensor without the axis dim",
         extreme=(
             "unstable",
-            "Right on moderate values, wrong at a = -1000, where exp(a) is zero in floating point. "
-            "Subtract the maximum inside and add it back outside; torch.logsumexp does so.",
+            "Right on moderate values, wrong on large ones: in floating point exp(-1000) is zero and "
+            "exp(900) infinite, and a clamp or a small constant does not mend it. Subtract the "
+            "maximum along dim inside and add it back outside; torch.logsumexp does so.",
         ),
     ),
 )
@@ -548,13 +780,18 @@ def _elbo_discrete_calls(inputs: Inputs) -> list[dict]:
         )
 
     return [
-        call(*pair(3, 0.3, grad=False), times=2),
+        call(*pair(3, 0.3, grad=False), times=6),
         call(*pair(size, 0.2), weights=one, every_device=True),
         call(*pair(5, 0.05, dtype="float32"), weights=one),
         call(*pair(size, 1e-3), weights=one),
         call(*pair(size, 0.1, zeros=2), tag="extreme", weights=one),
         call(*pair(5, 0.1, zeros=4, dtype="float32"), tag="extreme", weights=one),
         call(*pair(4, 1e-9, zeros=1, grad=False), tag="extreme"),
+        call(  # images have tiny probabilities, and q may be small without being zero
+            inputs.probabilities(4, total=1e-60),
+            tensor([1e-3, 0.4, 0.399, 0.2], [4]),
+            tag="extreme",
+        ),
     ]
 
 
@@ -643,6 +880,73 @@ _ELBO_DISCRETE = (
         "Both logarithms are missing: log joint - log q.",
     ),
     Row(
+        "log_forgotten",
+        lambda j, q: (q * (j.log() - q)).sum(),
+        "q is subtracted where log q belongs.",
+    ),
+    Row(
+        "exponential",
+        lambda j, q: _elbo_discrete(j, q).exp(),
+        "This is exp(ELBO). The ELBO is in nats: leave out the exponential.",
+    ),
+    Row(
+        "missing_log_joint",
+        lambda j, q: -torch.xlogy(q, q).sum(),
+        "This is the entropy of q alone. E_q[log joint] is missing.",
+    ),
+    Row(
+        "missing_log_joint",
+        lambda j, q: torch.xlogy(q, q).sum(),
+        "This is minus the entropy of q alone. E_q[log joint] is missing.",
+    ),
+    Row(
+        "unweighted",
+        lambda j, q: torch.xlogy(q, j).sum() - q.log().sum(),
+        "log q is not weighted by q[k].",
+    ),
+    Row(
+        "weighted_by_posterior",
+        lambda j, q: (_posterior_discrete(j) * (j.log() - q.log())).sum(),
+        "The terms are weighted by the posterior. The expectation is under q: weigh by q[k].",
+    ),
+    Row(
+        "reverse_kl",
+        lambda j, q: (
+            j.sum().log() - torch.xlogy(_posterior_discrete(j), _posterior_discrete(j) / q).sum()
+        ),
+        "The KL is turned around: log p(x) - KL(q || p(z|x)) is right, with the expectation under q.",
+    ),
+    Row(
+        "log_of_mean",
+        lambda j, q: torch.logsumexp(j.log() - q.log(), 0) - math.log(len(q)),
+        "The log is taken after averaging the weights joint / q. Average log joint - log q under q.",
+    ),
+    Row(
+        "prior_twice",
+        lambda j, q: _elbo_discrete(j, q) - math.log(len(q)),
+        "A uniform prior is put in once more: the joint holds the prior already.",
+    ),
+    Row(
+        "half_entropy",
+        lambda j, q: torch.xlogy(q, j).sum() - 0.5 * torch.xlogy(q, q).sum(),
+        "The entropy of q counts by half. It has the weight 1.",
+    ),
+    Row(
+        "softmax_of_q",
+        lambda j, q: _elbo_discrete(j, torch.softmax(q, 0)),
+        "A softmax is applied to q, which holds probabilities already.",
+    ),
+    Row(
+        "softmax_of_q",
+        lambda j, q: (q * (j.log() - torch.log_softmax(q, 0))).sum(),
+        "A log_softmax is applied to q, which holds probabilities already: take its log.",
+    ),
+    Row(
+        "most_likely_only",
+        lambda j, q: j[q.argmax()].log(),
+        "Only the most likely k counts. The expectation is over all of them.",
+    ),
+    Row(
         "swapped_arguments",
         lambda j, q: _elbo_discrete(q, j),
         "The two arguments are swapped: joint comes first, q second.",
@@ -664,9 +968,9 @@ elbo_discrete = Exercise(
         what="a scalar tensor (shape [])",
         extreme=(
             "zero_times_log_zero",
-            "Right for ordinary q, wrong where q has zeros or the joint is small. A zero of q adds "
-            "nothing: 0 log 0 counts as 0, where the computer says NaN (torch.xlogy knows better, "
-            "or select q > 0). A constant inside the log of the joint is no cure.",
+            "Right for ordinary inputs, wrong where q has zeros or small values, or the joint is "
+            "small. A zero of q adds nothing: 0 log 0 counts as 0, where the computer says NaN "
+            "(torch.xlogy knows better, or select q > 0). A constant inside a log is no cure.",
         ),
         comparable=_determined,
     ),
@@ -736,6 +1040,67 @@ _POSTERIOR_DISCRETE = (
     Row("evidence", lambda j: j.sum(), "This is p(x), the sum. Divide the joint by it."),
     Row("evidence", lambda j: j.sum().log(), "This is log p(x). Divide the joint by p(x)."),
     Row("evidence_added", lambda j: j * j.sum(), "You multiply by p(x). Divide by it."),
+    Row("log_posterior", lambda j: j.log(), "This is log joint. Return p(z|x), a probability."),
+    Row(
+        "log_posterior",
+        lambda j: -_posterior_discrete(j).log(),
+        "This is minus the log of the posterior. Return the probabilities.",
+    ),
+    Row(
+        "log_posterior",
+        lambda j: j.log() / j.log().sum(),
+        "The logarithms are normalized. Normalize the joint itself.",
+    ),
+    Row(
+        "log_posterior",
+        lambda j: j / j.sum().log(),
+        "You divide by log p(x). Divide by p(x).",
+    ),
+    Row("evidence_added", lambda j: j - j.sum(), "You subtract p(x). Divide by it."),
+    Row("inverted", lambda j: j.sum() / j, "The quotient is turned around: joint / p(x)."),
+    Row("inverted", lambda j: 1 - _posterior_discrete(j), "This is 1 - p(z|x)."),
+    Row(
+        "other_values_only",
+        lambda j: j / (j.sum() - j),
+        "You divide by the sum of the others (these are odds). Divide by the sum of all.",
+    ),
+    Row("divided_by_one", lambda j: j / j[0], "You divide by the first entry. Divide by the sum."),
+    Row("divided_by_one", lambda j: j / j[-1], "You divide by the last entry. Divide by the sum."),
+    Row(
+        "prior_twice",
+        lambda j: _posterior_discrete(j) / len(j),
+        "A uniform prior is put in once more: the joint holds the prior already.",
+    ),
+    Row(
+        "square_root",
+        lambda j: _posterior_discrete(j).sqrt(),
+        "This is the square root of the posterior.",
+    ),
+    Row(
+        "sigmoid",
+        lambda j: j / (1 + j),
+        "A sigmoid of log joint does not normalize over z. Divide by the sum.",
+    ),
+    Row(
+        "cumulative",
+        lambda j: _posterior_discrete(j).cumsum(0),
+        "These are cumulative probabilities. Return the probability of each z.",
+    ),
+    Row(
+        "order_changed",
+        lambda j: _posterior_discrete(j).sort().values,
+        "The order of the entries is changed. Entry k belongs to z = k.",
+    ),
+    Row(
+        "order_changed",
+        lambda j: _posterior_discrete(j).sort(descending=True).values,
+        "The order of the entries is changed. Entry k belongs to z = k.",
+    ),
+    Row(
+        "order_changed",
+        lambda j: _posterior_discrete(j).flip(0),
+        "The order of the entries is changed. Entry k belongs to z = k.",
+    ),
     Row(
         "squared",
         lambda j: j**2 / (j**2).sum(),

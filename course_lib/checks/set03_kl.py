@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 from torch import distributions as D
-from torch.nn.functional import kl_div
+from torch.nn.functional import kl_div, softplus
 
 from course_lib.checks.comparing import Comparison, crossed
 from course_lib.checks.comparing import Row as Formula
@@ -46,7 +46,17 @@ def _standard_calls(inputs: Inputs) -> list[dict]:
             weights=inputs.away_from_zero(0.5, 1.5),
         ),
         call(*two(2, 3, 5, grad=True), weights=inputs.away_from_zero(0.5, 1.5, 2, 3)),
-        call(tensor([0.0, 1e-3, 30.0], [1, 3]), tensor([0.0, -30.0, 9.0], [1, 3]), tag="extreme"),
+        call(*two(1, 4)),
+        call(  # in float32 digits are lost
+            inputs.normal(3, 4, mean=50.0, std=5.0),
+            inputs.between(5.0, 7.0, 3, 4),
+            tag="extreme",
+        ),
+        call(
+            tensor([0.0, 1e-3, 0.1, 30.0, 0.0, 1.0], [2, 3]),
+            tensor([0.0, -32.0, 0.1, 9.0, 0.0, 22.0], [2, 3]),
+            tag="extreme",
+        ),
     ]
 
 
@@ -186,25 +196,167 @@ _STANDARD = (
         "You return bits (log to the base 2). Nats are asked: the natural logarithm.",
     ),
     Formula(
+        "softplus_for_exp",
+        lambda mu, logvar: _standard_terms(mu, torch.log(softplus(logvar))),
+        "softplus(logvar) is used as the variance, which is exp(logvar).",
+    ),
+    Formula(
+        "softplus_for_exp",
+        lambda mu, logvar: _standard_terms(mu, 2 * torch.log(softplus(logvar))),
+        "softplus(logvar) is used as the standard deviation, which is exp(logvar / 2).",
+    ),
+    Formula(
+        "softplus_for_exp",
+        lambda mu, logvar: 0.5 * (mu**2 + softplus(logvar) - logvar - 1),
+        "softplus(logvar) stands where the variance exp(logvar) belongs.",
+    ),
+    Formula(
+        "relu_before",
+        lambda mu, logvar: _standard_terms(mu, torch.relu(logvar)),
+        "A ReLU is applied to logvar, which may well be negative.",
+    ),
+    Formula(
+        "relu_before",
+        lambda mu, logvar: _standard_terms(torch.relu(mu), logvar),
+        "A ReLU is applied to mu, which may well be negative.",
+    ),
+    Formula(
+        "exp_forgotten",
+        lambda mu, logvar: _standard_terms(mu, torch.log(logvar.abs())),
+        "logvar is used as the variance: the exponential is forgotten.",
+    ),
+    Formula(
+        "exp_forgotten",
+        lambda mu, logvar: _standard_terms(mu, 2 * torch.log(logvar.abs())),
+        "logvar is used as the standard deviation, which is exp(logvar / 2).",
+    ),
+    Formula(
+        "exp_forgotten",
+        lambda mu, logvar: 0.5 * (mu**2 + logvar**2 - logvar - 1),
+        "logvar is squared as if it were the standard deviation: the variance is exp(logvar).",
+    ),
+    Formula(
+        "exp_twice",
+        lambda mu, logvar: _standard_terms(mu, logvar.exp()),
+        "The exponential is taken first, and once more in the formula.",
+    ),
+    Formula(
+        "mu_not_squared",
+        lambda mu, logvar: 0.5 * (mu.exp() + logvar.exp() - logvar - 1),
+        "The exponential of mu stands there; its square is needed.",
+    ),
+    Formula(
+        "half_misplaced",
+        lambda mu, logvar: mu**2 + 0.5 * (logvar.exp() - logvar - 1),
+        "The factor 1/2 does not reach the square of mu. Put brackets around all four terms.",
+    ),
+    Formula(
+        "half_misplaced",
+        lambda mu, logvar: mu**2 + logvar.exp() - logvar - 0.5,
+        "The factor 1/2 binds only the 1. Put brackets around all four terms.",
+    ),
+    Formula(
+        "half_misplaced",
+        lambda mu, logvar: 0.5 * (mu**2 + logvar.exp() - logvar) - 1,
+        "The factor 1/2 does not reach the -1. Put brackets around all four terms.",
+    ),
+    Formula(
+        "half_misplaced",
+        lambda mu, logvar: mu**2 + logvar.exp() - 0.5 * logvar - 1,
+        "The factor 1/2 binds only logvar. Put brackets around all four terms.",
+    ),
+    Formula(
+        "half_misplaced",
+        lambda mu, logvar: mu**2 + logvar.exp() - 0.5 * (1 + logvar),
+        "The factor 1/2 binds only 1 + logvar. Put brackets around all four terms.",
+    ),
+    Formula(
+        "variance_sign",
+        lambda mu, logvar: 0.5 * (mu**2 - logvar.exp() - logvar - 1),
+        "The exponential has the wrong sign.",
+    ),
+    Formula(
+        "mu_scaled",
+        lambda mu, logvar: 0.5 * (mu**2 / logvar.exp() + logvar.exp() - logvar - 1),
+        "The square of mu is divided by the variance of q. The prior has variance 1: leave it as is.",
+    ),
+    Formula(
+        "symmetric",
+        lambda mu, logvar: (
+            0.5 * _standard_terms(mu, logvar) + 0.25 * ((1 + mu**2) / logvar.exp() + logvar - 1)
+        ),
+        "This is the mean of KL(q || p) and KL(p || q). KL(q || p) alone is asked.",
+    ),
+    Formula(
+        "symmetric",
+        lambda mu, logvar: (
+            _standard_terms(mu, logvar) + 0.5 * ((1 + mu**2) / logvar.exp() + logvar - 1)
+        ),
+        "This is the sum of KL(q || p) and KL(p || q). KL(q || p) alone is asked.",
+    ),
+    Formula(
+        "entropy",
+        lambda mu, logvar: 0.5 * (1 + math.log(2 * math.pi) + logvar),
+        "This is the entropy of q. Subtract it from the cross-entropy -E_q[log p].",
+    ),
+    Formula(
+        "density_at_mu",
+        lambda mu, logvar: 0.5 * (mu**2 + math.log(2 * math.pi)),
+        "This is -log p(mu), the prior at the mean of q. The divergence is an expectation under q.",
+    ),
+    Formula(
         "cross_entropy",
         lambda mu, logvar: 0.5 * (mu**2 + logvar.exp() + math.log(2 * math.pi)),
         "This is the cross-entropy -E_q[log p]. Subtract the entropy of q.",
     ),
 )
+_KL_DIV_SENTENCE = (
+    "torch.nn.functional.kl_div compares two lists of probabilities. It knows nothing of means and "
+    "variances of normals: write the closed form."
+)
 _KL_DIV = tuple(
     Formula(
         "kl_div_function",
         lambda mu, logvar, how=how: kl_div(mu, logvar, reduction=how),
-        next(row.sentence for row in _STANDARD if row.mistake == "kl_div_function"),
+        _KL_DIV_SENTENCE,
     )
     for how in ("mean", "sum", "batchmean")
 )
+_KL_DIV_OF_FOUR = tuple(
+    Formula("kl_div_function", formula, _KL_DIV_SENTENCE)
+    for how in ("none", "mean", "sum", "batchmean")
+    for first, second in ((0, 2), (2, 0), (0, 1))
+    for formula in (
+        lambda *a, i=first, j=second, how=how: _kl_div(a[i], a[j], how),
+        lambda *a, i=first, j=second, how=how: _kl_div(a[i].log_softmax(-1), a[j].softmax(-1), how),
+        lambda *a, i=first, j=second, how=how: _kl_div(a[i].softmax(-1).log(), a[j], how),
+    )
+)
+
+
+def _kl_div(first: Tensor, second: Tensor, how: str) -> Tensor:
+    value = kl_div(first, second, reduction=how)
+    return value.sum(-1) if how == "none" else value
+
+
 _MINUS_ONE_INSIDE = (
     "The number of latents is subtracted inside the sum, so it counts for every latent."
 )
 _MINUS_ONE_OUTSIDE = (
     "The -1 stands outside the sum and is subtracted once. Every latent brings its own."
 )
+
+
+def _free_bits(terms) -> tuple[Formula, ...]:
+    sentence = (
+        "The divergence of a latent is clamped from below (free bits). That is a change of the "
+        "loss; the divergence itself is asked."
+    )
+    return tuple(
+        Formula("free_bits", lambda *a, least=least: terms(*a).clamp(min=least).sum(-1), sentence)
+        for least in (0.1, 0.2, 0.25, 0.5, 1.0, 2.0)
+    )
+
 
 kl_standard_normal = Exercise(
     "kl_standard_normal",
@@ -215,6 +367,7 @@ kl_standard_normal = Exercise(
         table=(
             *crossed(_standard_terms, _STANDARD, "last", "latent"),
             *_KL_DIV,
+            *_free_bits(_standard_terms),
             Formula(
                 "minus_one_outside",
                 lambda mu, logvar: 0.5 * ((mu**2 + logvar.exp() - logvar).sum(-1) - 1),
@@ -274,10 +427,18 @@ def _normal_calls(inputs: Inputs) -> list[dict]:
         ),
         call(*four(2, 3, 5, grad=True), weights=inputs.away_from_zero(0.5, 1.5, 2, 3)),
         call(
-            tensor([0.0, 2.0, -1.0], [1, 3]),
-            tensor([-20.0, 10.0, 8.0], [1, 3]),
-            tensor([0.0, -2.0, 1.0], [1, 3]),
-            tensor([0.0, 12.0, -5.0], [1, 3]),
+            tensor([0.0, 2.0, 0.0, -1.0, 0.0, 30.0], [2, 3]),
+            tensor([-20.0, 10.0, 1.0, 8.0, -32.0, 22.0], [2, 3]),
+            tensor([0.0, -2.0, 0.0, 1.0, 0.0, -30.0], [2, 3]),
+            tensor([0.0, 12.0, 1.0, -5.0, -31.0, 23.0], [2, 3]),
+            tag="extreme",
+        ),
+        call(*four(1, 4)),
+        call(  # in float32 the difference of the means would be lost
+            inputs.normal(3, 4, mean=40.0, std=0.05),
+            inputs.between(-6.5, -5.5, 3, 4),
+            inputs.normal(3, 4, mean=40.0, std=0.05),
+            inputs.between(-6.5, -5.5, 3, 4),
             tag="extreme",
         ),
     ]
@@ -449,6 +610,130 @@ _NORMAL = (
         "This is the difference of the divergences from the standard normal. KL does not subtract.",
     ),
     Formula(
+        "exp_forgotten",
+        _with_square(lambda mq, vq, mp, vp: (vq + (mq - mp) ** 2) / vp.exp()),
+        "The exponential of logvar_q is forgotten: the variance is exp(logvar_q).",
+    ),
+    Formula(
+        "exp_forgotten",
+        _with_square(lambda mq, vq, mp, vp: (vq.exp() + (mq - mp) ** 2) / vp),
+        "The exponential of logvar_p is forgotten: the variance is exp(logvar_p).",
+    ),
+    Formula(
+        "exp_forgotten",
+        lambda mq, vq, mp, vp: _normal_terms(mq, vq.abs().log(), mp, vp.abs().log()),
+        "logvar is used as the variance: the exponential is forgotten.",
+    ),
+    Formula(
+        "softplus_for_exp",
+        lambda mq, vq, mp, vp: _normal_terms(mq, softplus(vq).log(), mp, softplus(vp).log()),
+        "softplus(logvar) is used as the variance, which is exp(logvar).",
+    ),
+    Formula(
+        "softplus_for_exp",
+        lambda mq, vq, mp, vp: _normal_terms(
+            mq, 2 * softplus(vq).log(), mp, 2 * softplus(vp).log()
+        ),
+        "softplus(logvar) is used as the standard deviation, which is exp(logvar / 2).",
+    ),
+    Formula(
+        "relu_before",
+        lambda mq, vq, mp, vp: _normal_terms(mq, vq.relu(), mp, vp.relu()),
+        "A ReLU is applied to the logvars, which may well be negative.",
+    ),
+    Formula(
+        "relu_before",
+        lambda mq, vq, mp, vp: _normal_terms(mq.relu(), vq, mp.relu(), vp),
+        "A ReLU is applied to the means, which may well be negative.",
+    ),
+    Formula(
+        "ignores_q",
+        lambda mq, vq, mp, vp: _standard_terms(mp, vp),
+        "q is ignored: this is the divergence of p from the standard normal.",
+    ),
+    Formula(
+        "ignores_p",
+        lambda mq, vq, mp, vp: _normal_terms(mq, vq, 0 * mp, vp),
+        "mu_p has no part in it. The square is of the difference mu_q - mu_p.",
+    ),
+    Formula(
+        "ignores_p",
+        lambda mq, vq, mp, vp: _normal_terms(mq, vq, mp, 0 * vp),
+        "logvar_p has no part in it: p is taken to have variance 1.",
+    ),
+    Formula(
+        "precision_for_variance",
+        _with_square(lambda mq, vq, mp, vp: (vq.exp() + (mq - mp) ** 2) * vp.exp()),
+        "The quotient is multiplied by the variance of p. Divide by it.",
+    ),
+    Formula(
+        "precision_for_variance",
+        _with_square(lambda mq, vq, mp, vp: (vq - vp).exp() + (mq - mp) ** 2 * vp.exp()),
+        "The squared difference of the means is multiplied by the variance of p. Divide by it.",
+    ),
+    Formula(
+        "missing_variance_term",
+        _with_square(lambda mq, vq, mp, vp: (mq - mp) ** 2 / vp.exp()),
+        "The variance of q is missing above the variance of p.",
+    ),
+    Formula(
+        "std_for_variance",
+        _with_square(lambda mq, vq, mp, vp: (vq.exp() + (mq - mp) ** 2) / (vp / 2).exp()),
+        "The quotient is divided by the standard deviation of p. Divide by its variance.",
+    ),
+    Formula(
+        "std_for_variance",
+        lambda mq, vq, mp, vp: _normal_terms(mq, vq / 2, mp, vp / 2),
+        "exp(logvar / 2), the standard deviation, is used as the variance.",
+    ),
+    Formula(
+        "means_added",
+        _with_square(lambda mq, vq, mp, vp: (vq.exp() + mq**2 - mp**2) / vp.exp()),
+        "The means are squared one by one. Square their difference.",
+    ),
+    Formula(
+        "half_misplaced",
+        lambda mq, vq, mp, vp: 0.5 * (vp - vq) + (vq.exp() + (mq - mp) ** 2) / vp.exp() - 1,
+        "The factor 1/2 binds only the difference of the logvars. Put brackets around all terms.",
+    ),
+    Formula(
+        "half_misplaced",
+        lambda mq, vq, mp, vp: vp - vq + 0.5 * (vq.exp() + (mq - mp) ** 2) / vp.exp() - 1,
+        "The factor 1/2 binds only the quotient. Put brackets around all terms.",
+    ),
+    Formula(
+        "half_misplaced",
+        lambda mq, vq, mp, vp: 0.5 * (vp - vq) + (vq.exp() + (mq - mp) ** 2) / 2 * vp.exp() - 0.5,
+        "x / 2 * variance multiplies by the variance. Write x / (2 * variance).",
+    ),
+    Formula(
+        "cross_entropy",
+        lambda mq, vq, mp, vp: (
+            0.5 * (math.log(2 * math.pi) + vp + (vq.exp() + (mq - mp) ** 2) / vp.exp())
+        ),
+        "This is the cross-entropy -E_q[log p]. Subtract the entropy of q.",
+    ),
+    Formula(
+        "density_at_mu",
+        lambda mq, vq, mp, vp: 0.5 * (math.log(2 * math.pi) + vp + (mq - mp) ** 2 / vp.exp()),
+        "This is -log p(mu_q), p at the mean of q. The divergence is an expectation under q.",
+    ),
+    Formula(
+        "wasserstein",
+        lambda mq, vq, mp, vp: (mq - mp) ** 2 + ((vq / 2).exp() - (vp / 2).exp()) ** 2,
+        "This is a squared Wasserstein distance, not a KL divergence.",
+    ),
+    Formula(
+        "mu_logvar_swapped",
+        lambda mq, vq, mp, vp: _normal_terms(vq, mq, mp, vp),
+        "mu_q and logvar_q are swapped.",
+    ),
+    Formula(
+        "mu_logvar_swapped",
+        lambda mq, vq, mp, vp: _normal_terms(mq, vq, vp, mp),
+        "mu_p and logvar_p are swapped.",
+    ),
+    Formula(
         "mu_logvar_swapped",
         lambda mq, vq, mp, vp: _normal_terms(vq, mq, vp, mp),
         "mu and logvar are swapped.",
@@ -473,6 +758,8 @@ kl_normal = Exercise(
         arguments=("mu_q", "logvar_q", "mu_p", "logvar_p"),
         table=(
             *crossed(_normal_terms, _NORMAL, "last", "latent"),
+            *_KL_DIV_OF_FOUR,
+            *_free_bits(_normal_terms),
             Formula(
                 "minus_one_outside",
                 lambda *a: (_normal_terms(*a) + 0.5).sum(-1) - 0.5,
@@ -524,13 +811,14 @@ def _monte_carlo_calls(inputs: Inputs) -> list[dict]:
     def categorical(*probs: float) -> dict:
         return distribution("Categorical", probs=tensor([*probs] * 400, [400, len(probs)]))
 
-    independent = [
-        distribution(
-            "Independent",
-            loc=inputs.normal(4, 3, std=0.3),
-            scale=inputs.between(low, high, 4, 3),
+    pairs = 60
+    shifts = [s for _ in range(pairs) for s in (inputs.uniform(0, 1.4), inputs.gauss(0, 0.2))]
+    independent = [  # so different from pair to pair that numbers noted elsewhere are of no use
+        distribution("Independent", loc=tensor(loc, [pairs, 2]), scale=scale)
+        for loc, scale in (
+            ([0.0] * len(shifts), tensor([1.0] * len(shifts), [pairs, 2])),
+            ([inputs.choice((-1, 1)) * s for s in shifts], inputs.between(0.7, 0.85, pairs, 2)),
         )
-        for low, high in ((1.0, 1.4), (0.7, 0.9))
     ]
     mixture = distribution(
         "Mixture",
@@ -539,8 +827,9 @@ def _monte_carlo_calls(inputs: Inputs) -> list[dict]:
         scale=tensor([0.8, 0.9] * 200, [200, 2]),
     )
     return [
-        call(*independent, number(100), times=3),
-        call(*normals(4000), number(1)),
+        call(*independent, number(100), times=2, tag="varied"),
+        call(*normals(3000), number(1)),
+        call(*normals(500), number(2)),
         call(*normals(400, grad=True), number(100), weights=one(1.0, 400)),
         call(*normals(1), number(64), times=2),
         call(categorical(0.3, 0.3, 0.4), categorical(rare, 0.4 - rare, 0.6), number(50)),
@@ -590,6 +879,16 @@ def _averaging(value, source=lambda q, p: q) -> object:
 
     def estimator(q: D.Distribution, p: D.Distribution, num_samples: int) -> Tensor:
         return value(_log_ratio(q, p, source(q, p).sample((num_samples,)))).mean(0)
+
+    return estimator
+
+
+def _from_moments(noise, scale=lambda q: q.stddev) -> object:
+    """Return the estimator with samples ``q.mean + scale * noise``."""
+
+    def estimator(q: D.Distribution, p: D.Distribution, num_samples: int) -> Tensor:
+        shape = (num_samples, *q.batch_shape, *q.event_shape)
+        return _log_ratio(q, p, q.mean + scale(q) * noise(shape)).mean(0)
 
     return estimator
 
@@ -660,6 +959,114 @@ _MONTE_CARLO = (
         "It varies like a single draw: num_samples is not used, or all samples are the same.",
     ),
     Row(
+        "at_the_mean",
+        lambda q, p, k: _log_ratio(q, p, q.mean),
+        "The log ratio is evaluated at the mean of q. Average it over draws of q.",
+    ),
+    Row(
+        "wrong_count",
+        lambda q, p, k: _averaging(lambda r: r)(q, p, k) * k / max(k - 1, 1),
+        "The sum over the samples is divided by num_samples - 1. Divide by num_samples.",
+    ),
+    Row(
+        "wrong_count",
+        lambda q, p, k: _averaging(lambda r: r)(q, p, k) * k / (k + 1),
+        "The sum over the samples is divided by num_samples + 1. Divide by num_samples.",
+    ),
+    Row(
+        "wrong_count",
+        lambda q, p, k: _averaging(lambda r: r)(q, p, k) * (k - 1) / k,
+        "One sample is missing in the sum, which is divided by num_samples.",
+    ),
+    Row(
+        "too_few_samples",
+        lambda q, p, k: _averaging(lambda r: r)(q, p, max(k // 2, 1)),
+        "Only half of num_samples are drawn.",
+    ),
+    Row(
+        "too_few_samples",
+        lambda q, p, k: _averaging(lambda r: r)(q, p, max(k - 1, 1)),
+        "One sample less than num_samples is drawn.",
+    ),
+    Row(
+        "median",
+        lambda q, p, k: _log_ratio(q, p, q.sample((k,))).median(0).values,
+        "This is the median of the log ratios. The divergence is their mean.",
+    ),
+    Row(
+        "largest",
+        lambda q, p, k: _log_ratio(q, p, q.sample((k,))).amax(0),
+        "This is the largest log ratio. The divergence is their mean.",
+    ),
+    Row(
+        "largest",
+        lambda q, p, k: _log_ratio(q, p, q.sample((k,))).amin(0),
+        "This is the smallest log ratio. The divergence is their mean.",
+    ),
+    Row(
+        "weighted_again",
+        lambda q, p, k: k * _of_densities(lambda a, b: a.exp() * (a - b))(q, p, k),
+        "The log ratio is weighted by q. The samples come from q, so the weight is in them already.",
+    ),
+    Row(
+        "entropy_sign",
+        lambda q, p, k: q.entropy() - p.log_prob(q.sample((k,))).mean(0),
+        "The entropy of q is added. It has to be subtracted from -E_q[log p].",
+    ),
+    Row(
+        "shared_noise",
+        lambda q, p, k: _log_ratio(
+            q,
+            p,
+            q.mean
+            + q.stddev
+            * torch.randn(k, *(1 for _ in (*q.batch_shape, *q.event_shape)), dtype=torch.float64),
+        ).mean(0),
+        "All entries share their noise. Let q draw: q.sample((num_samples,)).",
+    ),
+    Row(
+        "halved",
+        _averaging(lambda r: 0.5 * r),
+        "Your value is half the right one. No factor 1/2 belongs to log q - log p.",
+    ),
+    Row(
+        "bits",
+        _averaging(lambda r: r / math.log(2)),
+        "You return bits (log to the base 2). Nats are asked: the natural logarithm.",
+    ),
+    Row(
+        "added",
+        _of_densities(lambda log_q, log_p: log_q + log_p),
+        "log p is added. It has to be subtracted: log q - log p.",
+    ),
+    Row(
+        "samples_from_p",
+        lambda q, p, k: q.log_prob(q.sample((k,))).mean(0) - p.log_prob(p.sample((k,))).mean(0),
+        "log p is evaluated at draws of p. Both densities are averaged over draws of q.",
+    ),
+    Row(
+        "samples_from_p",
+        lambda q, p, k: q.log_prob(p.sample((k,))).mean(0) - p.log_prob(q.sample((k,))).mean(0),
+        "log q is evaluated at draws of p. Both densities are averaged over draws of q.",
+    ),
+    Row(
+        "variance_as_scale",
+        _from_moments(torch.randn, lambda q: q.variance),
+        "The noise is scaled by the variance of q. Let q draw: q.sample((num_samples,)).",
+    ),
+    Row(
+        "uniform_noise",
+        _from_moments(torch.rand),
+        "The noise is uniform (rand). Let q draw: q.sample((num_samples,)).",
+    ),
+    Row(
+        "samples_not_from_q",
+        lambda q, p, k: _log_ratio(
+            q, p, torch.randn(k, *q.batch_shape, *q.event_shape, dtype=torch.float64)
+        ).mean(0),
+        "The samples are standard normal. The expectation is under q: q.sample((num_samples,)).",
+    ),
+    Row(
         "divided_twice",
         lambda q, p, k: _averaging(lambda r: r)(q, p, k) / k,
         "The mean over the samples is divided by num_samples once more.",
@@ -679,6 +1086,11 @@ _MONTE_CARLO = (
         "summed_over_batch",
         lambda q, p, k: _averaging(lambda r: r)(q, p, k).sum(),
         "You summed over the batch of distributions. Average over the samples only, the first axis.",
+    ),
+    Row(
+        "summed_over_batch",
+        lambda q, p, k: k * _averaging(lambda r: r)(q, p, k).sum(),
+        "You summed over samples and distributions. Average over the samples, the first axis.",
     ),
     Row(
         "averaged_wrong_axis",
@@ -775,6 +1187,7 @@ kl_monte_carlo = Exercise(
             ),
         ),
         gradients=_divergence_gradients,
+        replayed=True,
     ),
 )
 

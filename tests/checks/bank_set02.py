@@ -667,3 +667,110 @@ def large_epsilon_in_denominator(joint):
 def normalizes_in_place(joint):
     with torch.no_grad():
         return joint.div_(joint.sum())
+
+
+# --- answers that were judged wrongly once -------------------------------------------------------
+
+
+@right("log_normal")
+def constant_in_float32(x, mu, logvar):
+    log_2pi = torch.log(torch.tensor(2 * math.pi))
+    return -0.5 * (log_2pi + logvar + (x - mu) ** 2 / logvar.exp()).sum(-1)
+
+
+@wrong("log_bernoulli", "wrong_shape")
+def squeezed_pixels(logits, x):
+    return (x * logits - F.softplus(logits)).flatten(1).sum(1).squeeze()
+
+
+@wrong("log_bernoulli", "wrong_shape")
+def two_or_four_axes(logits, x):
+    terms = x * logits - F.softplus(logits)
+    return terms.sum((1, 2, 3)) if terms.dim() == 4 else terms.sum(-1)
+
+
+@wrong("log_bernoulli", "imprecise")
+def float32_and_back(logits, x):
+    terms = x.float() * logits.float() - F.softplus(logits.float())
+    return terms.flatten(1).sum(1).to(logits.dtype)
+
+
+@wrong("log_bernoulli", "swapped_arguments")
+def bce_swapped_after_sigmoid(logits, x):
+    return -F.binary_cross_entropy(x, torch.sigmoid(logits), reduction="none").flatten(1).sum(1)
+
+
+@wrong("log_bernoulli", "logits_as_probabilities")
+def bce_of_clamped_logits(logits, x):
+    return -F.binary_cross_entropy(logits.clamp(0, 1), x, reduction="none").flatten(1).sum(1)
+
+
+@wrong("log_bernoulli", "activation_before")
+def relu_before(logits, x):
+    return (
+        -F.binary_cross_entropy_with_logits(F.relu(logits), x, reduction="none").flatten(1).sum(1)
+    )
+
+
+@wrong("log_bernoulli", "squared_error")
+def mean_squared_error_as_loss(logits, x):
+    return F.mse_loss(torch.sigmoid(logits), x)
+
+
+@wrong("log_normal", "unstable")
+def wide_clamp(x, mu, logvar):
+    logvar = logvar.clamp(-10, 10)
+    return Normal(mu, (logvar / 2).exp()).log_prob(x).sum(-1)
+
+
+@wrong("log_normal", "unstable")
+def log_of_the_product(x, mu, logvar):
+    return Normal(mu, (logvar / 2).exp()).log_prob(x).exp().prod(-1).log()
+
+
+@wrong("log_normal", "imprecise", "unstable")
+def variance_plus_epsilon(x, mu, logvar):
+    return Normal(mu, (logvar.exp() + 1e-6).sqrt()).log_prob(x).sum(-1)
+
+
+@wrong("log_normal", "imprecise", "unstable")
+def normal_in_float32(x, mu, logvar):
+    q = Normal(mu.float(), (logvar.float() / 2).exp())
+    return q.log_prob(x.float()).sum(-1).to(x.dtype)
+
+
+@wrong("log_normal", "softplus_for_exp")
+def softplus_of_logvar(x, mu, logvar):
+    return Normal(mu, F.softplus(logvar)).log_prob(x).sum(-1)
+
+
+@wrong("log_mean_exp", "wrong_shape")
+def squeezed_result(a, dim):
+    return (torch.logsumexp(a, dim) - math.log(a.shape[dim])).squeeze()
+
+
+@wrong("log_mean_exp", "unstable")
+def clamped_from_above(a, dim):
+    return torch.logsumexp(a.clamp(max=80), dim) - math.log(a.shape[dim])
+
+
+@wrong("log_mean_exp", "imprecise")
+def mean_exp_in_float32(a, dim):
+    return (torch.logsumexp(a.float(), dim) - math.log(a.shape[dim])).to(a.dtype)
+
+
+@wrong("elbo_discrete", "zero_times_log_zero")
+def small_values_left_out(joint, q):
+    kept = q > 1e-2
+    return (q[kept] * (joint[kept].log() - q[kept].log())).sum()
+
+
+@wrong("elbo_discrete", "zero_times_log_zero")
+def elbo_in_float32(joint, q):
+    j, w = joint.float(), q.float()
+    return (torch.xlogy(w, j) - torch.xlogy(w, w)).sum().to(joint.dtype)
+
+
+@wrong("posterior_discrete", "imprecise")
+def posterior_in_float32(joint):
+    return (joint.float() / joint.float().sum()).to(joint.dtype)

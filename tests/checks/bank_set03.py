@@ -479,3 +479,87 @@ def mc_seeded(q, p, num_samples):
 def mc_batch_summed(q, p, num_samples):
     z = q.sample((num_samples,))
     return (q.log_prob(z) - p.log_prob(z)).mean(0).sum()
+
+
+# --- answers that were judged wrongly once -------------------------------------------------------
+
+
+@wrong("kl_standard_normal", "imprecise")
+def standard_in_float32(mu, logvar):
+    m, v = mu.float(), logvar.float()
+    return (0.5 * (m**2 + v.exp() - v - 1)).sum(-1).to(mu.dtype)
+
+
+@wrong("kl_standard_normal", "unstable", "free_bits")
+def free_bits(mu, logvar):
+    return (0.5 * (mu**2 + logvar.exp() - logvar - 1)).clamp(min=0.1).sum(-1)
+
+
+@wrong("kl_standard_normal", "wrong_shape")
+def squeezed_divergence(mu, logvar):
+    return (0.5 * (mu**2 + logvar.exp() - logvar - 1)).sum(-1).squeeze()
+
+
+@wrong("kl_standard_normal", "averaged_over_batch")
+def every_row_over_batch_size(mu, logvar):
+    return (0.5 * (mu**2 + logvar.exp() - logvar - 1)).sum(-1) / mu.shape[0]
+
+
+@wrong("kl_standard_normal", "softplus_for_exp")
+def softplus_scale(mu, logvar):
+    q = D.Normal(mu, F.softplus(logvar))
+    return D.kl_divergence(q, D.Normal(torch.zeros_like(mu), torch.ones_like(mu))).sum(-1)
+
+
+@wrong("kl_standard_normal", "relu_before")
+def relu_on_logvar(mu, logvar):
+    logvar = F.relu(logvar)
+    return (0.5 * (mu**2 + logvar.exp() - logvar - 1)).sum(-1)
+
+
+@wrong("kl_normal", "kl_div_function")
+def kl_div_of_the_means(mu_q, logvar_q, mu_p, logvar_p):
+    return F.kl_div(mu_q, mu_p, reduction="none").sum(-1)
+
+
+@wrong("kl_normal", "imprecise")
+def normal_in_float32(mu_q, logvar_q, mu_p, logvar_p):
+    a, b, c, d = (t.float() for t in (mu_q, logvar_q, mu_p, logvar_p))
+    return (0.5 * (d - b + (b.exp() + (a - c) ** 2) / d.exp() - 1)).sum(-1).to(mu_q.dtype)
+
+
+@right("kl_monte_carlo")
+def draws_for_each_density(q, p, num_samples):
+    first, second = q.sample((num_samples,)), q.sample((num_samples,))
+    return q.log_prob(first).mean(0) - p.log_prob(second).mean(0)
+
+
+def _log_ratios(q, p, num_samples):
+    z = q.sample((num_samples,))
+    return q.log_prob(z) - p.log_prob(z)
+
+
+@wrong("kl_monte_carlo", "too_few_samples")
+def half_of_the_samples(q, p, num_samples):
+    return _log_ratios(q, p, max(num_samples // 2, 1)).mean(0)
+
+
+@wrong("kl_monte_carlo", "wrong_count")
+def one_degree_of_freedom_less(q, p, num_samples):
+    return _log_ratios(q, p, num_samples).sum(0) / max(num_samples - 1, 1)
+
+
+@wrong("kl_monte_carlo", "density_ratio")
+def ratio_without_log(q, p, num_samples):
+    return _log_ratios(q, p, num_samples).exp().mean(0)
+
+
+@wrong("kl_monte_carlo", "k3_turned")
+def ratio_turned(q, p, num_samples):
+    r = _log_ratios(q, p, num_samples)
+    return (r.exp() - 1 - r).mean(0)
+
+
+@wrong("kl_monte_carlo", "wrong_dtype")
+def whole_numbers(q, p, num_samples):
+    return _log_ratios(q, p, num_samples).mean(0).long()
