@@ -828,7 +828,7 @@ def _monte_carlo_calls(inputs: Inputs) -> list[dict]:
     )
     return [
         call(*independent, number(100), times=2, tag="varied"),
-        call(*normals(3000), number(1)),
+        call(*normals(2000), number(1)),
         call(*normals(500), number(2)),
         call(*normals(400, grad=True), number(100), weights=one(1.0, 400)),
         call(*normals(1), number(64), times=2),
