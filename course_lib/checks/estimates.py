@@ -175,7 +175,8 @@ class Estimation:
     def _frozen(self, exercise: Exercise, seen: list[Seen]) -> Result | None:
         for one in seen:
             alike = len(one.runs) > 1 and bool((one.values == one.values[0]).all())
-            if alike and self._is_random(one) and torch.isfinite(one.values).all():
+            telling = torch.isfinite(one.values).all() and one.values.any()
+            if alike and telling and self._is_random(one):
                 message = (
                     "Two calls with the same arguments gave the same estimate. Draw fresh noise "
                     "inside the function, and set no seed there."

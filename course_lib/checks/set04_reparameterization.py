@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch import distributions as D
 
 from course_lib.checks import noise, relaxed
 from course_lib.checks.estimates import Estimation, Row, Truth
@@ -425,21 +426,24 @@ pathwise_gradient = Exercise(
 
 
 def _score_calls(inputs: Inputs) -> list[dict]:
-    def jumps(mu: dict, logvar: dict) -> dict:
+    def jumps(mu: dict, logvar: dict, form: str = "jumps") -> dict:
         # At the mean for a wide normal, in the flank of a narrow one: there the gradient tells how
         # wide the draws are from how the score is scaled.
         where = zip(mu["data"], logvar["data"], strict=True)
         at = [m + (0.9 * math.exp(v / 2) if v < 0 else 0.0) for m, v in where]
         return function(
-            "jumps",
+            form,
             weight=inputs.between(1.1, 1.4, *mu["shape"]),
             at=tensor(at, mu["shape"]),
             level=_one(1.0),
         )
 
-    def problem(*shape: int, dtype: str = "float64", grad: bool = False) -> list[dict]:
+    def problem(
+        *shape: int, dtype: str = "float64", grad: bool = False, form: str = "jumps"
+    ) -> list[dict]:
         mu, logvar = _point(inputs, *shape, low=1.3, high=1.8)
-        return [jumps(mu, logvar), *({**t, "dtype": dtype, "grad": grad} for t in (mu, logvar))]
+        leaves = ({**t, "dtype": dtype, "grad": grad} for t in (mu, logvar))
+        return [jumps(mu, logvar, form), *leaves]
 
     one = [inputs.away_from_zero(0.3, 1.0, 1), tensor([inputs.uniform(1.3, 1.8)], [1])]
     single = [jumps(*one), *one]
@@ -448,7 +452,7 @@ def _score_calls(inputs: Inputs) -> list[dict]:
         call(*single, number(1), times=150),
         call(*single, number(2), times=150),
         call(*problem(3, dtype="float32", grad=True), number(40), times=2),
-        call(*problem(2, 2, grad=True), number(40), times=2),
+        call(*problem(2, 2, grad=True, form="decoys"), number(40), times=2),
     ]
 
 
@@ -462,6 +466,21 @@ def _score_truth(f: Callable, mu: Tensor, logvar: Tensor, num_samples: int) -> T
     wider = 1.5 if num_samples == 2 else 1.25
     spread = terms.std(0) / math.sqrt(num_samples)
     return Truth(terms.mean(0), wider * spread, pooled=False, least=spread)
+
+
+def _score_and_slope(f: Callable, mu: Tensor, logvar: Tensor, num_samples: int) -> Tensor:
+    """Differentiate f(z) log q(z) with z moving in f only."""
+    leaf = mu.detach().double().requires_grad_()
+    std = (0.5 * logvar.detach().double()).exp()
+    z = leaf + std * torch.randn(num_samples, *mu.shape, dtype=torch.float64)
+    log_q = D.Normal(leaf, std).log_prob(z.detach()).flatten(1).sum(1)
+    return torch.autograd.grad((log_q * f(z)).mean(), leaf)[0]
+
+
+def _mu_not_subtracted(f: Callable, mu: Tensor, logvar: Tensor, num_samples: int) -> Tensor:
+    mu, variance = mu.detach().double(), logvar.detach().double().exp()
+    z = mu + variance.sqrt() * torch.randn(num_samples, *mu.shape, dtype=torch.float64)
+    return (f(z).reshape(-1, *[1] * mu.dim()) * z / variance).mean(0)
 
 
 _SCORE = (
@@ -494,6 +513,72 @@ _SCORE = (
         "The mean of f over all draws is subtracted, the draw itself included, which shrinks the "
         "estimate by (K - 1) / K, to nothing at K = 1. Leave the draw's own value out of its "
         "baseline.",
+    ),
+    Row(
+        "biased_baseline",
+        _score(finish=lambda f, s: ((f - (f.mean(0) if len(f) > 1 else 0)) * s).mean(0)),
+        "The mean of f over all draws is subtracted, the draw itself included, which shrinks the "
+        "estimate by (K - 1) / K. Leave the draw's own value out of its baseline.",
+    ),
+    Row(
+        "biased_baseline",
+        _score(finish=lambda f, s: ((f - 0.5 * f.mean(0)) * s).mean(0)),
+        "A part of the mean of f over all draws is subtracted, the draw itself included, which "
+        "shrinks the estimate. Leave the draw's own value out of its baseline.",
+    ),
+    Row(
+        "differentiates_f",
+        _score_and_slope,
+        "f is differentiated too, for its draw moves with mu. The score function needs only the "
+        "values of f: detach the draw.",
+    ),
+    Row(
+        "wrong_factor",
+        _score(finish=lambda f, s: 2 * (f * s).mean(0)),
+        "It is twice the right one. The derivative of log N for mu is (z - mu) / exp(logvar): the "
+        "factor 1/2 of the exponent cancels the 2 of the square.",
+    ),
+    Row(
+        "wrong_factor",
+        _score(finish=lambda f, s: 0.5 * (f * s).mean(0)),
+        "It is half the right "
+        "one. The derivative of log N for mu is (z - mu) / exp(logvar), without a half.",
+    ),
+    Row(
+        "divided_by_sigma_cubed",
+        _score(divide=lambda v: (1.5 * v).exp()),
+        "eps is divided by the variance. The derivative of log N for mu is (z - mu) / variance, "
+        "which is eps / sigma.",
+    ),
+    Row(
+        "logvar_as_std",
+        _score(scale=lambda v: v, divide=torch.square),
+        "logvar is used as the standard deviation, which is exp(logvar / 2).",
+    ),
+    Row(
+        "logvar_as_std",
+        _score(scale=lambda v: v),
+        "The draws have the standard deviation logvar. It is exp(logvar / 2).",
+    ),
+    Row(
+        "gradient_of_logvar",
+        _score(divide=lambda v: (0.5 * v).exp(), finish=lambda f, s: (f * (s**2 - 1)).mean(0) / 2),
+        "This is the gradient for logvar. The one for mu is asked.",
+    ),
+    Row(
+        "latents_averaged",
+        lambda f, mu, logvar, k: _score()(f, mu, logvar, k) / mu.numel(),
+        "The log-density is averaged over the latents. Sum it over them.",
+    ),
+    Row(
+        "mu_not_subtracted",
+        _mu_not_subtracted,
+        "z is divided by the variance. The derivative of log N for mu is (z - mu) / variance.",
+    ),
+    Row(
+        "divided_by_one_less",
+        _score(finish=lambda f, s: (f * s).sum(0) / max(len(f) - 1, 1)),
+        "The sum over the draws is divided by num_samples - 1. Take the mean.",
     ),
     Row(
         "missing_f",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -28,7 +31,7 @@ def calls(inputs: Inputs) -> list[dict]:
         }
 
     scales = [1.5, 2.0, 1.0, 3.0, 0.7, 0.5]
-    return [one(2, 5, 2, []), one(16, 32, 8, scales), one(16, 8, 2, scales), one(7, 8, 2, scales)]
+    return [one(2, 5, 2, []), one(16, 32, 8, scales), one(16, 8, 2, scales), one(3, 24, 2, scales)]
 
 
 def judge(exercise: Exercise, calls: list[dict], record: list[dict]) -> Result:
@@ -69,7 +72,10 @@ class _Look:
                 "and call super().__init__() first."
             )
             return self.failed("not_a_module", message)
-        if self.record.get("parameters") == 0:
+        first = self.record.get("train_encode", {}).get("kind")
+        stop = self.record.get("problem", {}).get("type")
+        untouched = first == "none" or stop == "NotImplementedError"
+        if self.record.get("parameters") == 0 and not untouched:
             message = (
                 "The model has no parameters. Layers count when they are attributes (self.layer = "
                 "nn.Linear(...)) or in an nn.ModuleList, not in a list or made in forward."
@@ -127,6 +133,8 @@ class _Look:
             if one["shape"] != shape:
                 return self._wrong_shape(name, one["shape"], shape, what, values)
             if not torch.isfinite(faults.plain_values(one)).all():
+                if self.record.get("changed"):
+                    return faults.changed(self.exercise, ["x"])
                 return self.failed("not_finite", f"{name} from {what} holds NaN or infinity.")
         return None
 
@@ -149,6 +157,8 @@ class _Look:
             )
             return self.failed("latent_dim_ignored", message, *details)
         message = f"{name} from {what} has the wrong shape."
+        if want[0] == 1 and got == [n for n in want if n != 1]:
+            message += " Look for squeeze() without an axis: it drops the batch axis too."
         return self.failed("wrong_shape", message, *details)
 
     def _stopped(self, problem: dict) -> Result:
@@ -159,6 +169,21 @@ class _Look:
         if mistake == "raised" and "before Module.__init__" in text:
             mistake = "super_init_forgotten"
             message = "super().__init__() is missing: call it first in __init__."
+        elif mistake == "raised" and "more than 1 value per channel" in text:
+            mistake = "batch_of_one"
+            message = (
+                "With a batch of one: batch normalization uses the statistics of the batch, in "
+                "evaluation mode too. Let it keep running statistics."
+            )
+        elif mistake == "raised" and self._fixes_batch(text):
+            mistake = "fixed_batch_size"
+            message = (
+                f"{message} A batch size is written into the code, and a batch of {self.batch} does "
+                "not fit it. Use x.shape[0], -1 in view, or randn_like."
+            )
+        elif mistake == "raised" and f"({self.size}) must match" in text:
+            mistake = "latent_dim_ignored"
+            message = f"{message} Something has another size than the {self.size} latents."
         elif mistake == "raised" and ("one row" in during or "one image" in during):
             mistake = "batch_of_one"
             message = (
@@ -176,6 +201,12 @@ class _Look:
             if missing:
                 mistake, message = "missing_method", f"The class has no method {missing}."
         return faults.failed(self.exercise, mistake, message, *result.details)
+
+    def _fixes_batch(self, text: str) -> bool:
+        shape = re.search(r"shape '\[(\d+), (1, 28, 28|784)\]' is invalid", text)
+        unequal = re.search(r"tensor a \((\d+)\) must match .* dimension 0", text)
+        found = shape or unequal
+        return found is not None and (unequal is not None or int(found[1]) not in (1, self.batch))
 
     def pair(self, name: str) -> tuple[Tensor, Tensor]:
         mu, logvar = (faults.plain_values(v) for v in self.record[name]["items"])
@@ -229,7 +260,7 @@ def _ranges(exercise: Exercise, drawn: list[_Look]) -> Result | None:
         if logits.max() <= 0 and logits.min() < 0:
             message = "No logit is positive. Return logits, not log-probabilities."
             return failed("log_sigmoid_output", message, logits, "logits")
-        if 0.98 < logits.abs().max() <= 1 + 1e-6:
+        if _squashed([logits]):
             message = (
                 "The outputs lie between -1 and 1, so no pixel can be near 0 or 1. Let the last layer "
                 "be linear, without tanh."
@@ -238,30 +269,82 @@ def _ranges(exercise: Exercise, drawn: list[_Look]) -> Result | None:
         if _bound(logits, 5.0):
             message = "The logits are clamped in a narrow range, where their gradient vanishes."
             return failed("clamped_logits", message, logits, "logits")
+    if mu.min() >= 0 and not (logvar.min() >= 0 and (logvar == 0).any()):
+        message = (
+            "mu is never negative. Let its layer be linear, without ReLU, softplus or sigmoid."
+        )
+        return failed("relu_on_mu", message, mu, "mu")
+    if mu.min() < 0 and _clamped(mus, 1.0, 1.0):
+        message = "mu is clamped in a narrow range, where its gradient vanishes."
+        return failed("clamped_mu", message, mu, "mu")
+    if (logvar == logvar[0]).all():
+        message = "logvar is a constant. It is an output of the encoder, as mu is."
+        return failed("constant_logvar", message, logvar, "logvar")
+    if all((v == v[0]).all() for v in logvars):
+        return None  # a parameter of the model, the same for every image
     if logvar.min() >= 0:
         if (logvar == 0).double().mean() > 0.02:
             message = (
                 "logvar is never negative and often 0: there is a ReLU on it. Let the layer be "
                 "linear: a posterior has to be able to be narrower than the prior."
             )
+            if mu.min() >= 0:
+                message += " Besides: mu is never negative either."
             return failed("relu_on_logvar", message, logvar, "logvar")
         message = (
             "logvar is always positive: it looks like a softplus, or like the variance itself. "
             "logvar is the logarithm of the variance and may be negative."
         )
         return failed("positive_logvar", message, logvar, "logvar")
-    if mu.min() >= 0:
+    for name, values in (("mu", mus), ("logvar", logvars)):
+        if _squashed(values):
+            message = (
+                f"{name} lies between -1 and 1: there is a tanh on it. Let its layer be linear, for a "
+                "posterior may be far from the prior, and narrow."
+            )
+            return failed(
+                f"tanh_on_{name}", message, torch.cat([v.flatten() for v in values]), name
+            )
+    if _affine(mus[-1], logvars[-1]):
         message = (
-            "mu is never negative. Let its layer be linear, without ReLU, softplus or sigmoid."
+            "logvar is a linear function of mu: its layer takes mu, not the features of the image. "
+            "Give both layers the same features."
         )
-        return failed("relu_on_mu", message, mu, "mu")
-    if _bound(logvar, 4.0, upper=1.5):
+        return failed("logvar_from_mu", message, logvar, "logvar")
+    if _clamped(logvars, 4.0, 1.5):
         message = (
             "logvar is clamped in a narrow range, where its gradient vanishes. Leave the clamp out, "
             "or make it much wider."
         )
         return failed("clamped_logvar", message, logvar, "logvar")
     return None
+
+
+def _squashed(models: Sequence[Tensor]) -> bool:
+    """Whether every model's values fill the interval from -1 to 1 and never leave it."""
+    largest = [float(values.abs().max()) for values in models]
+    values = torch.cat([v.flatten() for v in models])
+    filled = (values.abs() > 0.9).double().mean() > 0.02
+    both = values.max() > 0.95 and values.min() < -0.95
+    return bool(min(largest) > 0.9 and max(largest) <= 1 + 1e-6 and filled and both)
+
+
+def _affine(mu: Tensor, logvar: Tensor) -> bool:
+    """Whether log variances, of far more images than latents, are an affine function of the means."""
+    centred, wanted = mu - mu.mean(0), logvar - logvar.mean(0)
+    if min(centred.norm(), wanted.norm()) < 1e-3 or not (wanted.norm(dim=0) > 1e-3).all():
+        return False
+    found = torch.linalg.lstsq(centred, wanted).solution
+    return bool((centred @ found - wanted).norm() < 1e-4 * wanted.norm())
+
+
+def _clamped(models: Sequence[Tensor], lower: float, upper: float) -> bool:
+    """Whether a bound near zero is met by several images, and by several latents of a model."""
+    if not _bound(torch.cat([v.flatten() for v in models]), lower, upper=upper):
+        return False
+    ends = (min(v.min() for v in models), max(v.max() for v in models))
+    met = [v == end for v in models for end in ends]
+    return any(int(m.any(0).sum()) > 1 and int(m.any(1).sum()) > 1 for m in met)
 
 
 def _bound(values: Tensor, lower: float, *, upper: float | None = None) -> bool:
@@ -280,6 +363,7 @@ def _parts(look: _Look) -> Result | None:
         or _order(look)
         or _noise(look, "eval")
         or _noise(look, "train")
+        or _reach_of_std(look)
         or _logits(look)
         or _changed(look)
     )
@@ -333,6 +417,18 @@ def _reach(look: _Look) -> Result | None:
         )
         return look.failed("detached_z", message)
     return None
+
+
+def _reach_of_std(look: _Look) -> Result | None:
+    """Follow the gradient from the logits to logvar, once the noise is known to be right."""
+    logits, _, logvar = look.record["reach"]
+    if look.call["times"] < 8 or not any(v and not l for v, l in zip(logvar, logits, strict=True)):
+        return None
+    message = (
+        "No gradient flows from the logits back to logvar: the standard deviation was detached from "
+        "the draw of z."
+    )
+    return look.failed("detached_std", message)
 
 
 def _noise(look: _Look, mode: str) -> Result | None:

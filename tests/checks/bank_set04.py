@@ -637,3 +637,67 @@ def baseline_from_two_draws_on(f, mu, logvar, num_samples):
     if num_samples == 1:
         return by_hand(f, mu, logvar, num_samples)
     return score_batch_mean_baseline(f, mu, logvar, num_samples)
+
+
+# --- noise that is partly shared, or nearly right ------------------------------------------------
+
+
+@wrong("reparameterize", "wrong_base")
+def draw_base_two(mu, logvar):
+    return mu + 2 ** (0.5 * logvar) * torch.randn_like(mu)
+
+
+@wrong("reparameterize", "softplus_for_exp")
+def draw_softplus(mu, logvar):
+    return mu + F.softplus(logvar) * torch.randn_like(mu)
+
+
+@wrong("reparameterize", "wrong_noise")
+def draw_signs(mu, logvar):
+    return mu + torch.exp(0.5 * logvar) * torch.randn_like(mu).sign()
+
+
+@wrong("reparameterize", "wrong_std")
+def draw_clamped_logvar(mu, logvar):
+    return mu + torch.exp(0.5 * logvar.clamp(min=0)) * torch.randn_like(mu)
+
+
+@wrong("pathwise_gradient", "shared_across_latents")
+def path_shared_in_rows(f, mu, logvar, num_samples):
+    m = mu.detach().requires_grad_()
+    eps = torch.randn(num_samples, *mu.shape[:-1], 1, dtype=mu.dtype)
+    return torch.autograd.grad(f(m + (0.5 * logvar.detach()).exp() * eps).mean(), m)[0]
+
+
+@wrong("pathwise_gradient", "detached_draw")
+def path_mu_forgotten(f, mu, logvar, num_samples):
+    m = mu.detach().requires_grad_()
+    z = (0.5 * logvar.detach()).exp() * torch.randn(num_samples, *mu.shape, dtype=mu.dtype)
+    return torch.autograd.grad(f(z).mean() + 0 * m.sum(), m)[0]
+
+
+@wrong("pathwise_gradient", "wrong_factor")
+def path_over_variance(f, mu, logvar, num_samples):
+    m = mu.detach().requires_grad_()
+    eps = torch.randn(num_samples, *mu.shape, dtype=mu.dtype)
+    slope = torch.autograd.grad(f(m + (0.5 * logvar.detach()).exp() * eps).mean(), m)[0]
+    return slope / logvar.exp()
+
+
+@wrong("score_function_gradient", "differentiates_f")
+def score_and_slope(f, mu, logvar, num_samples):
+    m = mu.detach().requires_grad_()
+    q = D.Normal(m, (0.5 * logvar.detach()).exp())
+    z = q.rsample((num_samples,))
+    log_q = q.log_prob(z.detach()).reshape(num_samples, -1).sum(1)
+    return torch.autograd.grad((log_q * f(z)).mean(), m)[0]
+
+
+@wrong("score_function_gradient", "latents_averaged")
+def score_latents_averaged(f, mu, logvar, num_samples):
+    return by_hand(f, mu, logvar, num_samples) / mu.numel()
+
+
+@wrong("score_function_gradient", "wrong_factor")
+def score_doubled(f, mu, logvar, num_samples):
+    return 2 * by_hand(f, mu, logvar, num_samples)

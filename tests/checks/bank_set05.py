@@ -760,3 +760,127 @@ def step_by_hand(model, optimizer, x):
         for p, g in zip(params, torch.autograd.grad(loss, params), strict=True):
             p -= 1e-3 * g
     return loss.item()
+
+
+@wrong("elbo", "minus_one_outside")
+def elbo_minus_one_outside(x, logits, mu, logvar):
+    rate = -0.5 * (1 + (logvar - mu**2 - logvar.exp()).sum(1))
+    return -_bce(x, logits) - rate
+
+
+@wrong("elbo", "kl_over_batch")
+def elbo_kl_over_batch(x, logits, mu, logvar):
+    return -_bce(x, logits) - _kl(mu, logvar) / len(x)
+
+
+@right("VAE")
+class LazyLayers(nn.Module):
+    def __init__(self, latent_dim):
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Flatten(), nn.LazyLinear(64), nn.ReLU())
+        self.heads = nn.LazyLinear(2 * latent_dim)
+        self.decoder = nn.Sequential(nn.LazyLinear(64), nn.ReLU(), nn.LazyLinear(784))
+
+    def encode(self, x):
+        return self.heads(self.encoder(x)).chunk(2, -1)
+
+    def decode(self, z):
+        return self.decoder(z).view(-1, 1, 28, 28)
+
+    def forward(self, x):
+        mu, logvar = self.encode(x)
+        return self.decode(_noise(mu, logvar)), mu, logvar
+
+
+@right("VAE")
+class LogvarOfEachLatent(PlainMLP):
+    def __init__(self, latent_dim):
+        super().__init__(latent_dim)
+        self.fc_logvar = None
+        self.logvar = nn.Parameter(torch.zeros(latent_dim))
+
+    def encode(self, x):
+        mu = self.fc_mu(F.relu(self.fc1(x.view(-1, 784))))
+        return mu, self.logvar.expand_as(mu)
+
+
+@right("VAE")
+class LogvarOfEachImage(PlainMLP):
+    def __init__(self, latent_dim):
+        super().__init__(latent_dim)
+        self.fc_logvar = nn.Linear(100, 1)
+
+    def encode(self, x):
+        mu, logvar = PlainMLP.encode(self, x)
+        return mu, logvar.expand_as(mu)
+
+
+@wrong("VAE", "logvar_from_mu")
+class LogvarFromMu(PlainMLP):
+    def __init__(self, latent_dim):
+        super().__init__(latent_dim)
+        self.fc_logvar = nn.Linear(latent_dim, latent_dim)
+
+    def encode(self, x):
+        mu = self.fc_mu(F.relu(self.fc1(x.view(-1, 784))))
+        return mu, self.fc_logvar(mu)
+
+
+_variant(
+    "DetachedStd",
+    ["detached_std"],
+    forward=_forward_with(lambda m, v: _noise(m, v.detach())),
+)
+_variant("TanhOnMu", ["tanh_on_mu"], encode=_encode_with(lambda m, v: (m.tanh(), v)))
+_variant(
+    "FixedBatchNoise",
+    ["fixed_batch_size"],
+    forward=_forward_with(lambda m, v: m + (0.5 * v).exp() * torch.randn(64, m.shape[1])),
+)
+
+
+@right("train_step")
+def step_with_sampled_kl(model, optimizer, x):
+    mu, logvar = model.encode(x)
+    q = D.Normal(mu, (0.5 * logvar).exp())
+    z = q.rsample()
+    rate = (q.log_prob(z) - D.Normal(0.0, 1.0).log_prob(z)).sum(1)
+    loss = (_bce(x, model.decode(z)) + rate).mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+@wrong("train_step", "detached_std")
+def step_detached_std(model, optimizer, x):
+    optimizer.zero_grad()
+    mu, logvar = model.encode(x)
+    loss = _mean_loss(x, model.decode(_noise(mu, logvar.detach())), mu, logvar)
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+@wrong("train_step", "eval_mode")
+def step_in_evaluation_mode(model, optimizer, x):
+    model.eval()
+    optimizer.zero_grad()
+    loss = _mean_loss(x, *model(x))
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+@wrong("train_step", "weighted_kl")
+def step_right_returns_weighted(model, optimizer, x):
+    optimizer.zero_grad()
+    logits, mu, logvar = model(x)
+    _mean_loss(x, logits, mu, logvar).backward()
+    optimizer.step()
+    return float(_bce(x, logits).mean() + 4 * _kl(mu, logvar).mean())
+
+
+@wrong("train_step", "optimizer_ignored")
+def step_with_its_own_optimizer(model, optimizer, x):
+    return step(model, torch.optim.Adam(model.parameters()), x)

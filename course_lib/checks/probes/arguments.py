@@ -110,4 +110,10 @@ def _jumps(weight: Tensor, at: Tensor, level: Tensor) -> Callable[[Tensor], Tens
     return _of_draws(f, weight.shape)
 
 
-_FUNCTIONS = {"linear": _linear, "bends": _bends, "jumps": _jumps}
+def _decoys(weight: Tensor, at: Tensor, level: Tensor) -> Callable[[Tensor], Tensor]:
+    """The same steps with a gradient that has nothing to do with them, for those who use it."""
+    jumps = _jumps(weight, at, level)
+    return lambda z: jumps(z) + 1000 * _per_draw(z - z.detach())
+
+
+_FUNCTIONS = {"linear": _linear, "bends": _bends, "jumps": _jumps, "decoys": _decoys}
