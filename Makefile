@@ -3,16 +3,17 @@
 PYTHON ?= python3
 VENV ?= .venv
 LAB ?=
-TESTS ?= tests notebooks
+TESTS ?= tests notebooks solutions
 ARGS ?=
 NOTEBOOKS ?= $(wildcard notebooks/*.ipynb)
+SETS ?= $(notdir $(wildcard solutions/*))
 
 py := $(VENV)/bin/python
 usable := $(shell $(py) -c 'import sys, pip; print(sys.version_info >= (3, 10) or "")' 2>/dev/null)
 as_root := $(if $(filter 0,$(shell id -u)),--allow-root)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help lab test lint notebooks bench clean check-python
+.PHONY: help lab test lint notebooks exercises bench clean check-python
 
 help:  ## list what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "make %-10s %s\n", $$1, $$2 }'
@@ -33,6 +34,9 @@ lint: $(VENV)/.test  ## look at the style of code and notebooks
 notebooks: $(VENV)/.test  ## run the notebooks and store their outputs (NOTEBOOKS=notebooks/03*.ipynb)
 	$(py) tests/notebooks/store.py $(NOTEBOOKS)
 
+exercises: $(VENV)/.test  ## make exercises/ from solutions/ (SETS=03_kl)
+	@for set in $(SETS); do $(py) -m nbgrader generate_assignment --force --no-db $$set || exit 1; done
+
 bench: $(VENV)/.bench  ## time the training loop against others on MNIST (takes minutes, needs a quiet machine)
 	$(py) tests/benchmarks/speed.py $(ARGS)
 	$(py) tests/benchmarks/start.py
@@ -49,7 +53,7 @@ $(VENV)/.lab: pyproject.toml $(VENV)/.python
 	@touch $@
 
 $(VENV)/.test: pyproject.toml $(VENV)/.python
-	$(py) -m pip install --editable '.[lab,test]'
+	$(py) -m pip install --editable '.[lab,test,grade]'
 	$(py) -m course_lib doctor
 	@touch $(VENV)/.lab $@
 

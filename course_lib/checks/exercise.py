@@ -18,6 +18,7 @@ class Exercise:
         name: the name in ``check(name, ...)``.
         calls: makes the plain-data calls of the probe from a source of inputs.
         judge: turns the calls and what the probe recorded into a verdict.
+        hidden: makes the further calls of a graded test: other shapes, more extreme values.
         probe: which probe runs it, see ``course_lib.checks.probes``.
         seconds: the time that the learner's code may take in all.
     """
@@ -25,6 +26,7 @@ class Exercise:
     name: str
     calls: Callable[[Inputs], list[dict]]
     judge: Callable[[Exercise, list[dict], list], Result]
+    hidden: Callable[[Inputs], list[dict]] | None = None
     probe: str = "calls"
     seconds: float = 10.0
 

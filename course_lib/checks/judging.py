@@ -23,12 +23,13 @@ def exercises() -> dict[str, Exercise]:
     return {exercise.name: exercise for one in sets for exercise in one.EXERCISES}
 
 
-def plan(name: str, seed: int) -> dict:
+def plan(name: str, seed: int, *, hidden: bool = False) -> dict:
     """Return the plan of a check as plain data: which inputs, how often, and what to bring back.
 
     Args:
         name: the exercise.
         seed: the inputs follow from it.
+        hidden: for a graded test: with further calls, of other shapes and more extreme values.
 
     Raises:
         ValueError: no exercise has this name; the nearest is suggested.
@@ -38,13 +39,16 @@ def plan(name: str, seed: int) -> dict:
         raise unknown("exercise", name, known)
     exercise = known[name]
     inputs = Inputs(seed)
-    return {
+    made = {
         "exercise": name,
         "probe": exercise.probe,
         "seconds": exercise.seconds,
         "seed": inputs.getrandbits(62),
         "calls": exercise.calls(inputs),
     }
+    if hidden and exercise.hidden is not None:
+        made["calls"] += exercise.hidden(inputs)
+    return made
 
 
 def judge(plan: dict, report: dict) -> Result:

@@ -189,6 +189,25 @@ _LIKELIHOOD_NOT_LOG = Row(
     "You return the likelihood itself. Leave it in logarithms: for an image it underflows to zero.",
 )
 
+
+def _log_bernoulli_hidden(inputs: Inputs) -> list[dict]:
+    far = [inputs.choice((-100.0, 100.0)) for _ in range(12)]
+    return [
+        call(
+            inputs.normal(6, 2, 9, std=2.0, grad=True),
+            inputs.bits(6, 2, 9),
+            weights=inputs.away_from_zero(0.5, 1.5, 6),
+        ),
+        call(inputs.normal(4, 3, 5, 7, std=2.0), inputs.bits(4, 3, 5, 7)),
+        call(
+            tensor(far, [3, 2, 2], grad=True),
+            inputs.bits(3, 2, 2),
+            tag="extreme",
+            weights=inputs.away_from_zero(0.5, 1.5, 3),
+        ),
+    ]
+
+
 log_bernoulli = Exercise(
     "log_bernoulli",
     _log_bernoulli_calls,
@@ -220,6 +239,7 @@ log_bernoulli = Exercise(
         ),
         optional=("x",),  # pixels are data: no contract asks how the value changes with them
     ),
+    hidden=_log_bernoulli_hidden,
 )
 
 # --- log_normal ----------------------------------------------------------------------------------
@@ -517,6 +537,22 @@ _DENSITY = Row(
     "You return the density. Its logarithm is asked.",
 )
 
+
+def _log_normal_hidden(inputs: Inputs) -> list[dict]:
+    def three(b: int, l: int) -> list[dict]:
+        return [
+            inputs.normal(b, l, std=2.0, grad=True),
+            inputs.normal(b, l, std=2.0, grad=True),
+            inputs.between(-4.0, 4.0, b, l, grad=True),
+        ]
+
+    return [
+        call(*three(7, 11), weights=inputs.away_from_zero(0.5, 1.5, 7)),
+        call(*three(2, 1), weights=inputs.away_from_zero(0.5, 1.5, 2)),
+        call(*three(1, 60), tag="extreme", weights=inputs.away_from_zero(0.5, 1.5, 1)),
+    ]
+
+
 log_normal = Exercise(
     "log_normal",
     _log_normal_calls,
@@ -545,6 +581,7 @@ log_normal = Exercise(
             ),
         ),
     ),
+    hidden=_log_normal_hidden,
 )
 
 # --- log_mean_exp --------------------------------------------------------------------------------
@@ -745,6 +782,21 @@ _LOG_MEAN_EXP = (
     ),
 )
 
+
+def _log_mean_exp_hidden(inputs: Inputs) -> list[dict]:
+    return [
+        call(
+            inputs.normal(2, 5, 3, 4, grad=True),
+            number(2),
+            weights=inputs.away_from_zero(0.5, 1.5, 2, 5, 4),
+        ),
+        call(inputs.normal(6, 1, std=2.0), number(-2)),
+        call(inputs.normal(3, 40, std=3.0), number(1)),
+        call(inputs.normal(4, 5, mean=-4000.0, std=30.0), number(0), tag="extreme"),
+        call(inputs.normal(4, 5, mean=3000.0, std=30.0), number(1), tag="extreme"),
+    ]
+
+
 log_mean_exp = Exercise(
     "log_mean_exp",
     _log_mean_exp_calls,
@@ -760,6 +812,7 @@ log_mean_exp = Exercise(
             "maximum along dim inside and add it back outside; torch.logsumexp does so.",
         ),
     ),
+    hidden=_log_mean_exp_hidden,
 )
 
 # --- elbo_discrete -------------------------------------------------------------------------------
@@ -958,6 +1011,26 @@ _ELBO_DISCRETE = (
     ),
 )
 
+
+def _elbo_discrete_hidden(inputs: Inputs) -> list[dict]:
+    one = tensor([inputs.uniform(0.5, 1.5)], [])
+    return [
+        call(
+            inputs.probabilities(30, total=0.4, grad=True),
+            inputs.probabilities(30, grad=True),
+            weights=one,
+        ),
+        call(inputs.probabilities(2, total=0.7), inputs.probabilities(2)),
+        call(
+            inputs.probabilities(20, total=1e-4, grad=True),
+            inputs.probabilities(20, zeros=13, grad=True),
+            tag="extreme",
+            weights=one,
+        ),
+        call(inputs.probabilities(6, total=1e-40), inputs.probabilities(6), tag="extreme"),
+    ]
+
+
 elbo_discrete = Exercise(
     "elbo_discrete",
     _elbo_discrete_calls,
@@ -974,6 +1047,7 @@ elbo_discrete = Exercise(
         ),
         comparable=_determined,
     ),
+    hidden=_elbo_discrete_hidden,
 )
 
 # --- posterior_discrete --------------------------------------------------------------------------
@@ -1108,6 +1182,18 @@ _POSTERIOR_DISCRETE = (
     ),
 )
 
+
+def _posterior_discrete_hidden(inputs: Inputs) -> list[dict]:
+    return [
+        call(
+            inputs.probabilities(25, total=0.4, grad=True),
+            weights=inputs.away_from_zero(0.5, 1.5, 25),
+        ),
+        call(inputs.probabilities(2, total=0.6)),
+        call(inputs.probabilities(6, total=3e-11), tag="extreme"),
+    ]
+
+
 posterior_discrete = Exercise(
     "posterior_discrete",
     _posterior_discrete_calls,
@@ -1122,6 +1208,7 @@ posterior_discrete = Exercise(
             "and a constant added to the denominator is not. The joint is positive: leave it out.",
         ),
     ),
+    hidden=_posterior_discrete_hidden,
 )
 
 EXERCISES = (log_bernoulli, log_normal, log_mean_exp, elbo_discrete, posterior_discrete)

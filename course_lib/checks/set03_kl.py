@@ -358,6 +358,21 @@ def _free_bits(terms) -> tuple[Formula, ...]:
     )
 
 
+def _standard_hidden(inputs: Inputs) -> list[dict]:
+    def two(*shape: int) -> list[dict]:
+        return [
+            inputs.normal(*shape, std=2.0, grad=True),
+            inputs.between(-4.0, 3.0, *shape, grad=True),
+        ]
+
+    return [
+        call(*two(3, 2, 4, 5), weights=inputs.away_from_zero(0.5, 1.5, 3, 2, 4)),
+        call(*two(6, 1), weights=inputs.away_from_zero(0.5, 1.5, 6)),
+        call(*two(2, 50), weights=inputs.away_from_zero(0.5, 1.5, 2)),
+        call(inputs.normal(2, 3, std=100.0), inputs.between(-25.0, 12.0, 2, 3), tag="extreme"),
+    ]
+
+
 kl_standard_normal = Exercise(
     "kl_standard_normal",
     _standard_calls,
@@ -394,6 +409,7 @@ kl_standard_normal = Exercise(
             ),
         ),
     ),
+    hidden=_standard_hidden,
 )
 
 # --- kl_normal -----------------------------------------------------------------------------------
@@ -750,6 +766,25 @@ _NORMAL = (
     ),
 )
 
+
+def _normal_hidden(inputs: Inputs) -> list[dict]:
+    def four(*shape: int) -> list[dict]:
+        return [
+            part
+            for _ in range(2)
+            for part in (
+                inputs.normal(*shape, std=1.5, grad=True),
+                inputs.between(-2.5, 2.5, *shape, grad=True),
+            )
+        ]
+
+    return [
+        call(*four(3, 2, 4, 5), weights=inputs.away_from_zero(0.5, 1.5, 3, 2, 4)),
+        call(*four(6, 1), weights=inputs.away_from_zero(0.5, 1.5, 6)),
+        call(*four(2, 50), weights=inputs.away_from_zero(0.5, 1.5, 2)),
+    ]
+
+
 kl_normal = Exercise(
     "kl_normal",
     _normal_calls,
@@ -786,6 +821,7 @@ kl_normal = Exercise(
             ),
         ),
     ),
+    hidden=_normal_hidden,
 )
 
 # --- kl_monte_carlo ------------------------------------------------------------------------------
@@ -1157,6 +1193,16 @@ _MONTE_CARLO = (
     ),
 )
 
+
+def _monte_carlo_hidden(inputs: Inputs) -> list[dict]:
+    shape, level = [60, 3], inputs.uniform(-3, 3)
+    shifts = inputs.between(-0.5, 0.5, *shape)
+    q = distribution("Independent", loc=tensor([level], shape), scale=tensor([1.2], shape))
+    loc = {**shifts, "data": [level + shift for shift in shifts["data"]]}
+    p = distribution("Independent", loc=loc, scale=inputs.between(0.9, 1.1, *shape))
+    return [call(q, p, number(70), times=2, tag="varied")]
+
+
 kl_monte_carlo = Exercise(
     "kl_monte_carlo",
     _monte_carlo_calls,
@@ -1189,6 +1235,7 @@ kl_monte_carlo = Exercise(
         gradients=_divergence_gradients,
         replayed=True,
     ),
+    hidden=_monte_carlo_hidden,
 )
 
 EXERCISES = (kl_standard_normal, kl_normal, kl_monte_carlo)

@@ -293,6 +293,26 @@ def _weighted(seen: list[Seen]) -> tuple[str, str] | None:
     )
 
 
+def _elbo_hidden(inputs: Inputs) -> list[dict]:
+    return [
+        call(
+            inputs.between(0.0, 1.0, 7, 1, 28, 28),
+            inputs.normal(7, 1, 28, 28, std=3.0, grad=True),
+            inputs.normal(7, 12, std=1.5, grad=True),
+            inputs.between(-4.0, 2.0, 7, 12, grad=True),
+            weights=inputs.away_from_zero(0.5, 1.5, 7),
+        ),
+        call(
+            inputs.bits(2, 1, 28, 28),
+            inputs.normal(2, 1, 28, 28, std=60.0, grad=True),
+            inputs.normal(2, 1, std=3.0, grad=True),
+            inputs.between(-8.0, 3.0, 2, 1, grad=True),
+            tag="extreme",
+            weights=inputs.away_from_zero(0.5, 1.5, 2),
+        ),
+    ]
+
+
 elbo = Exercise(
     "elbo",
     _elbo_calls,
@@ -328,6 +348,7 @@ elbo = Exercise(
             ),
         ),
     ),
+    hidden=_elbo_hidden,
 )
 
 VAE = Exercise("VAE", vae_class.calls, vae_class.judge, probe="vae", seconds=60.0)
