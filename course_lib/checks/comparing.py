@@ -282,6 +282,9 @@ class Comparison:
         return self._fed_call(one.call)
 
     def _failed(self, exercise: Exercise, mistake: str | None, message: str, one: Seen) -> Result:
+        off = ()
+        if mistake == "imprecise" and one.got.shape == one.want.shape:
+            off = (("largest error", f"{float((one.got - one.want).abs().max()):.1g}"),)
         return faults.failed(
             exercise,
             mistake,
@@ -289,6 +292,7 @@ class Comparison:
             ("fed", self._fed(one)),
             ("returned", faults.show(one.run["value"])),
             ("expected", faults.show(one.want)),
+            *off,
         )
 
 

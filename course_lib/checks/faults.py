@@ -49,12 +49,17 @@ def stopped(exercise: Exercise, problem: dict, errors: Errors = (), fed: str = "
         return failed(exercise, "interrupted", message, *details)
     error, text = str(problem.get("type", "an exception")), str(problem.get("text", ""))
     line, inside = str(problem.get("line", "")), str(problem.get("inside", ""))
-    raised = (("raised", f"{error}: {text}".rstrip(": ")), *((("at", line),) if line else ()))
+    short = text if len(text) <= 200 else f"{text.splitlines()[0][:200]} ..."
+    raised = (("raised", f"{error}: {short}".rstrip(": ")), *((("at", line),) if line else ()))
     for pattern, mistake, sentence in errors:
         if re.search(pattern, f"{error}: {text} (in {inside})", re.DOTALL):
             return failed(exercise, mistake, sentence, *details, *raised)
     if error == "NotImplementedError":
-        message = "It is not written yet: it raises NotImplementedError. Write it and check again."
+        # Where one function calls another, it says which of the two is missing.
+        what = inside if inside.isidentifier() else "It"
+        message = (
+            f"{what} is not written yet: it raises NotImplementedError. Write it and check again."
+        )
         return failed(exercise, "not_implemented", message)
     details += raised
     if re.search(_SIGNATURE, f"{error}: {text}"):

@@ -569,8 +569,8 @@ log_normal = Exercise(
         extreme=(
             "unstable",
             "Right on moderate inputs, wrong where logvar is large or the latents are many. Look for "
-            "a clamp, a small constant added to the variance, or a product of densities that "
-            "underflows.",
+            "a clamp, a small constant added to the variance (such as the eps of a library function), "
+            "or a product of densities that underflows.",
         ),
         errors=(
             (

@@ -106,6 +106,12 @@ def judge(exercise: Exercise, calls: list[dict], record: list[dict]) -> Result:
 
 _ERRORS = (
     (
+        r"grad can be implicitly created only for scalar",
+        "not_averaged",
+        "backward() was called on one loss per image. Take the mean over the batch first: this is the "
+        "one place where it belongs.",
+    ),
+    (
         r"does not require grad|does not have a grad_fn",
         "detached",
         "The loss has no gradient: it was computed without one, or made into a number too early.",

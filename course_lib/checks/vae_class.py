@@ -166,6 +166,8 @@ class _Look:
         result = faults.stopped(self.exercise, problem)
         mistake, text = result.mistake, str(problem.get("text", ""))
         message = f"During {during}: {result.message}"
+        if mistake == "not_implemented":
+            message = result.message
         if mistake == "raised" and "before Module.__init__" in text:
             mistake = "super_init_forgotten"
             message = "super().__init__() is missing: call it first in __init__."
@@ -456,8 +458,7 @@ def _noise(look: _Look, mode: str) -> Result | None:
     if mode == "eval" and mistake == "no_noise" and _noise(look, "train") is None:
         mistake = "no_noise_in_eval"
         message = (
-            "In evaluation mode z is mu, so the loss looks better than it is (by 7 nats in a known "
-            "case). Draw z in both modes."
+            "In evaluation mode z is mu, so the loss looks better than it is. Draw z in both modes."
         )
     return look.failed(mistake, message, drawing=found.drawing)
 

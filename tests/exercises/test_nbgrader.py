@@ -138,6 +138,6 @@ def test_feedback_says_what_was_wrong(graded, nbgrader):
     name, _ = graded
     place = nbgrader.classroom / "feedback"
     untouched = (place / "untouched" / name / f"{name}.html").read_text(encoding="utf-8")
-    assert "It is not written yet" in untouched
+    assert "is not written yet" in untouched
     solved = (place / "solved" / name / f"{name}.html").read_text(encoding="utf-8")
     assert "not yet" not in solved.replace("is not yet", "")

@@ -114,4 +114,4 @@ def test_an_untouched_set_runs_without_the_grading_tools(name, tmp_path):
     for cell in checks:
         shown = [o.data["text/plain"] for o in cell.outputs if "data" in o]
         assert len(shown) == 1 and "not yet" in shown[0], cell.source
-        assert "It is not written yet" in shown[0]
+        assert "is not written yet" in shown[0]
