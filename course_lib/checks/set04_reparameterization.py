@@ -110,7 +110,7 @@ def _away(mu: list[float], logvar: list[float], far: float) -> list[float]:
     return [m + far * math.exp(v / 2) for m, v in zip(mu, logvar, strict=True)]
 
 
-def _point(inputs: Inputs, *shape: int, low: float = 0.7, high: float = 1.4) -> tuple[dict, dict]:
+def _point(inputs: Inputs, *shape: int, low: float, high: float) -> tuple[dict, dict]:
     """Return mu and a logvar of both signs, away from zero."""
     size = math.prod(shape)
     logvar = [(-1) ** k * inputs.uniform(low, high) for k in range(size)]
@@ -126,7 +126,7 @@ def _pathwise_calls(inputs: Inputs) -> list[dict]:
             inputs.away_from_zero(0.5, 1.5, *shape, dtype=dtype, grad=grad),
         ]
 
-    mu, logvar = _point(inputs, 2, 3)
+    mu, logvar = _point(inputs, 2, 3, low=1.2, high=1.7)
     # Every latent has the same part in the spread of the sum, so that noise shared by any of them
     # widens it, and the flank of the sum, far out, tells.
     mix = [inputs.uniform(0.9, 1.1) * math.exp(-v / 2) for v in logvar["data"]]
@@ -134,14 +134,14 @@ def _pathwise_calls(inputs: Inputs) -> list[dict]:
     joint_var = sum(w * w * math.exp(v) for w, v in zip(mix, logvar["data"], strict=True))
     bends = function(
         "bends",
-        weight=tensor([inputs.uniform(0.6, 1.2) * w for w in mix], [2, 3]),
+        weight=tensor([inputs.uniform(0.3, 0.6) * w for w in mix], [2, 3]),
         at=tensor(_away(mu["data"], logvar["data"], 0.8), [2, 3]),
         mix=tensor(mix, [2, 3]),
         mix_at=_one(joint_mean + 1.5 * math.sqrt(joint_var)),
     )
     return [
         call(*linear(3), number(4), times=2),
-        call(bends, mu, logvar, number(500), times=4),
+        call(bends, mu, logvar, number(350), times=4),
         call(bends, mu, logvar, number(1), times=60),
         call(*linear(2, 3, dtype="float32", grad=True), number(1)),
         call(*linear(2, 2, grad=True), number(7)),
