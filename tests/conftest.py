@@ -19,11 +19,13 @@ hypothesis.settings.load_profile("course")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give the run its own cache and notes; kernels and other processes inherit them.
+    """Give the run its own cache and notes; workers, kernels and other processes inherit them.
 
     The stored outputs of the notebooks were made on a CPU with the default data, so that is what
     the tests meet unless COURSE_DEVICE says otherwise.
     """
+    if hasattr(config, "workerinput"):
+        return  # the environment is the one that was made before the workers started
     own = Path(tempfile.mkdtemp(prefix="course-tests-"))
     config.add_cleanup(lambda: shutil.rmtree(own, ignore_errors=True))
     os.environ["COURSE_CACHE"] = str(own / "cache")

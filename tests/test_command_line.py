@@ -90,7 +90,13 @@ def test_ctrl_c_keeps_the_epochs_so_far_and_resume_ends_as_if_unbroken(tmp_path)
     """SIGINT to a real process while it trains, then the same command with --resume."""
     command = [sys.executable, "-m", "course_lib", *TRAIN, "--epochs", "200", "--ema", "0.9"]
     broken, whole = tmp_path / "broken.pt", tmp_path / "whole.pt"
-    process = subprocess.Popen([*command, "--out", broken], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*command, "--out", broken],
+        stderr=subprocess.PIPE,
+        text=True,
+        # Where the tests run in the background of a shell, SIGINT is ignored, and this is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
     while not broken.exists() and process.poll() is None:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)

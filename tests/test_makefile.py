@@ -52,7 +52,7 @@ class Course:
         self.log.write_text("")
         self.failing.write_text(failing)
         # What a surrounding make was told is not meant for this one.
-        told = ("MAKE", "MFLAGS", "VENV", "LAB", "TESTS", "ARGS", "NOTEBOOKS")
+        told = ("MAKE", "MFLAGS", "VENV", "LAB", "TESTS", "ARGS", "NOTEBOOKS", "SETS")
         env = {name: value for name, value in os.environ.items() if not name.startswith(told)}
         run = subprocess.run(
             ["make", *arguments, f"PYTHON={self.python}"],
@@ -71,7 +71,7 @@ def course(tmp_path) -> Course:
 
 VENV = "-m venv --clear .venv"
 LAB = "-m pip install --editable .[lab]"
-TEST = "-m pip install --editable .[lab,test]"
+TEST = "-m pip install --editable .[lab,test,grade]"
 DOCTOR = "-m course_lib doctor"
 
 
@@ -92,8 +92,9 @@ def test_test_runs_everything_in_one_call_of_pytest(course):
     assert status == 0
     assert asked[:3] == [VENV, TEST, DOCTOR]
     assert asked[3:5] == ["-m ruff check", "-m ruff format --check"]
-    assert asked[5].startswith("-m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=")
-    assert asked[5].endswith(" tests notebooks")
+    assert asked[5].startswith("-m pytest -n 2 --dist loadscope --nbval-lax --nbval-current-env ")
+    assert "--nbval-cell-timeout=" in asked[5]
+    assert asked[5].endswith(" tests notebooks solutions")
     assert len(asked) == 6
     assert course.make("test")[2] == asked[3:]
     assert len(course.make("lab")[2]) == 1, "what the tests need includes what the lab needs"
@@ -102,6 +103,17 @@ def test_test_runs_everything_in_one_call_of_pytest(course):
 def test_lab_first_then_test_installs_only_what_is_missing(course):
     course.make("lab")
     assert course.make("test")[2][:2] == [TEST, DOCTOR]
+
+
+def test_exercises_are_made_set_by_set_and_none_after_a_failure(course):
+    for name in ("02_a", "03_b"):
+        (course.folder / "solutions" / name).mkdir(parents=True)
+    course.make("test")
+    command = "-m nbgrader generate_assignment --force --no-db"
+    assert course.make("exercises")[2] == [f"{command} 02_a", f"{command} 03_b"]
+    assert course.make("exercises", "SETS=03_b")[2] == [f"{command} 03_b"]
+    status, _, asked = course.make("exercises", failing="02_a")
+    assert status != 0 and asked == [f"{command} 02_a"]
 
 
 @pytest.mark.parametrize("step", [LAB, DOCTOR])
