@@ -24,7 +24,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 classroom = Path(os.environ.get("COURSE_CLASSROOM") or "~/vae-course-classroom").expanduser()
 classroom = classroom.resolve()
-if "--no-db" not in sys.argv:
+if "nbgrader" in sys.argv[0] and "--no-db" not in sys.argv:  # and not for JupyterLab's menu
     classroom.mkdir(parents=True, exist_ok=True)  # for the gradebook, which makes no folder
 
 c = get_config()  # noqa: F821 - nbgrader hands it in

@@ -94,7 +94,7 @@ def test_ctrl_c_keeps_the_epochs_so_far_and_resume_ends_as_if_unbroken(tmp_path)
         [*command, "--out", broken],
         stderr=subprocess.PIPE,
         text=True,
-        # Where the tests run in the background of a shell, SIGINT is ignored, and this is inherited.
+        # A shell starts what runs in its background with SIGINT ignored, and this is inherited.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     while not broken.exists() and process.poll() is None:

@@ -45,6 +45,8 @@ class Truth(NamedTuple):
         least: the smallest standard deviation of a right estimator, entry by entry.
         covariance: the largest covariance of the flat entries of a right estimator, where the
             entries are to be judged together: noise that they share shows in them all.
+        rare: whether rare large draws make the spread. Some tens of runs may miss them, and then they
+            seem to vary little.
     """
 
     mean: Tensor
@@ -52,6 +54,7 @@ class Truth(NamedTuple):
     pooled: bool
     least: Tensor
     covariance: Tensor | None = None
+    rare: bool = False
 
 
 class Seen(NamedTuple):
@@ -242,9 +245,8 @@ class Estimation:
         count = error.shape[0]
         known = spread
         if count >= _MANY:
-            # Some tens of runs may miss a rare large value, and then they seem to vary little.
-            least = one.truth.least.expand_as(one.truth.mean).reshape(-1)[: error[0].numel()]
-            known = torch.maximum(error.std(0), least.reshape(error.shape[1:]))
+            known = error.std(0)
+            known = torch.maximum(known, one.truth.least) if one.truth.rare else known
         if (error.mean(0).abs() > ROOM * known / math.sqrt(count) + one.room).any():
             return "biased"
         if one.truth.covariance is not None and _far(error.mean(0).flatten(), one):

@@ -41,6 +41,14 @@ def _draw_calls(inputs: Inputs) -> list[dict]:
     ]
 
 
+def _draw_hidden(inputs: Inputs) -> list[dict]:
+    def two(*shape: int) -> list[dict]:
+        return [inputs.normal(*shape, grad=True), inputs.between(-3.0, 3.0, *shape, grad=True)]
+
+    shapes = ((7, 1), (1, 9), (11, 30))
+    return [call(*two(*s), weights=inputs.away_from_zero(0.5, 1.5, *s)) for s in shapes]
+
+
 reparameterize = Exercise(
     "reparameterize",
     _draw_calls,
@@ -59,6 +67,7 @@ reparameterize = Exercise(
             ),
         ),
     ),
+    hidden=_draw_hidden,
 )
 
 # --- gumbel_softmax ------------------------------------------------------------------------------
@@ -87,6 +96,17 @@ def _gumbel_gradient(y: Tensor, args: list, weights: Tensor) -> list[Tensor]:
     return [y * (weights - (weights * y).sum(-1, keepdim=True)) / args[1]]
 
 
+def _gumbel_hidden(inputs: Inputs) -> list[dict]:
+    return [
+        call(
+            inputs.normal(9, 5, std=2.0, grad=True),
+            number(inputs.uniform(0.7, 3.0)),
+            weights=inputs.away_from_zero(0.5, 1.5, 9, 5),
+        ),
+        call(inputs.normal(1, 12), number(1)),
+    ]
+
+
 gumbel_softmax = Exercise(
     "gumbel_softmax",
     _gumbel_calls,
@@ -96,6 +116,7 @@ gumbel_softmax = Exercise(
         gradients=_gumbel_gradient,
         what="a tensor of the shape of logits",
     ),
+    hidden=_gumbel_hidden,
 )
 
 # --- the two estimators of a gradient ------------------------------------------------------------
@@ -162,7 +183,7 @@ def _pathwise_truth(f: Callable, mu: Tensor, logvar: Tensor, num_samples: int) -
     if num_samples >= 100 and (spread > 0).all():
         # What the draws here leave open adds to what the learner's do.
         covariance = slopes.flatten(1).T.cov() * (1 / num_samples + 4 / len(slopes))
-    return Truth(slopes.mean(0), spread, pooled=False, least=spread, covariance=covariance)
+    return Truth(slopes.mean(0), spread, False, spread, covariance, rare=True)
 
 
 def _slopes(f: Callable, z: Tensor) -> Tensor:
@@ -401,6 +422,13 @@ _SHAPE_ERROR = (
     "and returns one value for each.",
 )
 
+
+def _pathwise_hidden(inputs: Inputs) -> list[dict]:
+    weight = inputs.away_from_zero(0.5, 2.0, 3, 2, 2)
+    mu, logvar = inputs.normal(3, 2, 2), inputs.between(-1.5, 1.5, 3, 2, 2)
+    return [call(function("linear", weight=weight), mu, logvar, number(5), times=2)]
+
+
 pathwise_gradient = Exercise(
     "pathwise_gradient",
     _pathwise_calls,
@@ -416,44 +444,51 @@ pathwise_gradient = Exercise(
             (
                 r"does not require grad|not have been used in the graph",
                 "detached_draw",
-                "The draws are not connected to mu, so f(z) has no gradient for it. Make a leaf "
+                "f(z) has no gradient for mu: the draws are not connected to it, or it asks for none. Make a leaf "
                 "(mu.detach().requires_grad_()), and draw with rsample() or as mu + exp(logvar / 2) "
                 "eps, without no_grad().",
             ),
         ),
     ),
+    hidden=_pathwise_hidden,
 )
 
 
+def _jumps(inputs: Inputs, mu: dict, logvar: dict, form: str = "jumps") -> dict:
+    # At the mean for a wide normal, in the flank of a narrow one: there the gradient tells how
+    # wide the draws are from how the score is scaled.
+    where = zip(mu["data"], logvar["data"], strict=True)
+    at = [m + (0.9 * math.exp(v / 2) if v < 0 else 0.0) for m, v in where]
+    return function(
+        form,
+        weight=inputs.between(1.1, 1.4, *mu["shape"]),
+        at=tensor(at, mu["shape"]),
+        level=_one(1.0),
+    )
+
+
+def _problem(
+    inputs: Inputs, *shape: int, dtype: str = "float64", grad: bool = False, form: str = "jumps"
+) -> list[dict]:
+    mu, logvar = _point(inputs, *shape, low=1.3, high=1.8)
+    leaves = ({**t, "dtype": dtype, "grad": grad} for t in (mu, logvar))
+    return [_jumps(inputs, mu, logvar, form), *leaves]
+
+
 def _score_calls(inputs: Inputs) -> list[dict]:
-    def jumps(mu: dict, logvar: dict, form: str = "jumps") -> dict:
-        # At the mean for a wide normal, in the flank of a narrow one: there the gradient tells how
-        # wide the draws are from how the score is scaled.
-        where = zip(mu["data"], logvar["data"], strict=True)
-        at = [m + (0.9 * math.exp(v / 2) if v < 0 else 0.0) for m, v in where]
-        return function(
-            form,
-            weight=inputs.between(1.1, 1.4, *mu["shape"]),
-            at=tensor(at, mu["shape"]),
-            level=_one(1.0),
-        )
-
-    def problem(
-        *shape: int, dtype: str = "float64", grad: bool = False, form: str = "jumps"
-    ) -> list[dict]:
-        mu, logvar = _point(inputs, *shape, low=1.3, high=1.8)
-        leaves = ({**t, "dtype": dtype, "grad": grad} for t in (mu, logvar))
-        return [jumps(mu, logvar, form), *leaves]
-
     one = [inputs.away_from_zero(0.3, 1.0, 1), tensor([inputs.uniform(1.3, 1.8)], [1])]
-    single = [jumps(*one), *one]
+    single = [_jumps(inputs, *one), *one]
     return [
-        call(*problem(2), number(400), times=5),
+        call(*_problem(inputs, 2), number(400), times=5),
         call(*single, number(1), times=150),
-        call(*single, number(2), times=150),
-        call(*problem(3, dtype="float32", grad=True), number(40), times=2),
-        call(*problem(2, 2, grad=True, form="decoys"), number(40), times=2),
+        call(*single, number(2), times=260),
+        call(*_problem(inputs, 3, dtype="float32", grad=True), number(40), times=2),
+        call(*_problem(inputs, 2, 2, grad=True, form="decoys"), number(40), times=2),
     ]
+
+
+def _score_hidden(inputs: Inputs) -> list[dict]:
+    return [call(*_problem(inputs, 4), number(300), times=3)]
 
 
 def _score_truth(f: Callable, mu: Tensor, logvar: Tensor, num_samples: int) -> Truth:
@@ -684,6 +719,7 @@ score_function_gradient = Exercise(
             ),
         ),
     ),
+    hidden=_score_hidden,
 )
 
 EXERCISES = (reparameterize, pathwise_gradient, score_function_gradient, gumbel_softmax)
