@@ -196,13 +196,19 @@ def _path(
     draw: Callable[..., Tensor] = torch.randn,
     finish: Callable[[Tensor], Tensor] = lambda slopes: slopes.mean(0),
 ) -> Callable[..., Tensor]:
-    """Return a pathwise estimator with one thing changed."""
+    """Return a pathwise estimator with one thing changed; its ``many`` runs it several times."""
 
-    def estimator(f: Callable, mu: Tensor, logvar: Tensor, num_samples: int) -> Tensor:
+    def many(runs: int, f: Callable, mu: Tensor, logvar: Tensor, num_samples: int) -> Tensor:
         mu, logvar = mu.detach().double(), logvar.detach().double()
-        eps = draw(num_samples, *mu.shape, dtype=torch.float64)
-        return finish(_slopes(f, mu + scale(logvar) * eps))
+        noise = [draw(num_samples, *mu.shape, dtype=torch.float64) for _ in range(runs)]
+        z = mu + scale(logvar) * torch.stack(noise)
+        slopes = _slopes(f, z.flatten(0, 1)).reshape(z.shape)
+        return torch.stack([finish(s) for s in slopes])
 
+    def estimator(*args: object) -> Tensor:
+        return many(1, *args)[0]
+
+    estimator.many = many
     return estimator
 
 

@@ -64,7 +64,7 @@ def make_submissions(name: str, folder: Path) -> dict[str, float]:
 
     # The answers to the first half are right. The tests behind the others are deleted, together
     # with their answers, or tagged so that they would not be run, or changed.
-    half = fresh()
+    half, first = fresh(), asked[: len(asked) // 2]
     copy_answers(half, solution, first)
     gone, tagged = asked[-1], asked[-2]
     half.cells = [c for c in half.cells if c.id not in (gone, f"{gone}-check")]

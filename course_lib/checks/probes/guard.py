@@ -16,6 +16,7 @@ from .pristine import Pristine
 _OWN_FOLDER = __file__.rpartition("guard")[0]
 _AGAIN = 2e-5  # seconds
 _IMPORT_GRACE = 30.0  # seconds
+_INSIST = 3.0  # seconds
 
 
 class Problem(Exception):
@@ -143,14 +144,27 @@ def _run_in_thread(work: Callable, args: tuple, seconds: float) -> tuple[bool, o
     end = time.monotonic() + _IMPORT_GRACE
     while _importing(sys._current_frames().get(thread.ident)) and time.monotonic() < end:
         thread.join(0.05)
-    for _ in range(50):
-        if not thread.is_alive():
-            break
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(
-            ctypes.c_ulong(thread.ident), ctypes.py_object(_TimeIsUp)
-        )
-        thread.join(0.02)
+    _interrupt(thread)
     return outcome[0] if outcome else (False, _TimeIsUp())
+
+
+def _interrupt(thread: threading.Thread) -> None:
+    """End a thread, or give up on one that is not at work in Python, such as one that sleeps.
+
+    As with the timer, an interruption that is swallowed is followed by others in quick succession;
+    a loop that is left running slows down all that the session does afterwards.
+    """
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    end = time.monotonic() + _INSIST
+    try:
+        while thread.is_alive() and time.monotonic() < end:
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                ctypes.c_ulong(thread.ident), ctypes.py_object(_TimeIsUp)
+            )
+            time.sleep(0)  # shorter than any other pause, so that some fall into a handler
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def _inside_attempt(frame: FrameType | None, handler: Callable) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import builtins
 import json
 import math
+import operator
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -32,6 +33,7 @@ _MISSING = object()
 _ORIGINAL_OF, _OF_SESSION = 2, 3
 # Captured, because they are needed while the names themselves may be replaced.
 _setattr, _delattr, _vars = setattr, delattr, vars
+_all, _map, _is = all, map, operator.is_
 
 
 class Pristine:
@@ -62,6 +64,8 @@ def _replacements() -> Iterator[tuple]:
     """Find the replaced names: (place, name, original value, the session's value)."""
     for place, original in _ORIGINAL:
         now = _vars(place)
+        if _all(_map(_is, _map(now.get, original), original.values())):
+            continue  # nearly always, and this happens at every call of the learner's function
         for name in original:
             if now.get(name, _MISSING) is not original[name]:
                 yield place, name, original[name], now.get(name, _MISSING)
