@@ -10,7 +10,7 @@ __all__ = ["RestoreCells"]
 
 
 class RestoreCells(OverwriteCells):
-    """Put the test cells back as they were released, also where more than they was deleted.
+    """Put the test cells back as they were released, also where the answers are gone with them.
 
     nbgrader's own preprocessor restores the text of a test cell and adds one that is missing, but
     it gives up on a notebook whose answer cell is missing too, and it keeps the tags of a cell. One
