@@ -38,6 +38,8 @@ def fit(
     weight_decay: float = 0.0,
     schedule: str = "cosine",
     objective: Objective = bounds.terms,
+    final_objective: Objective | None = None,
+    final_share: float = 0.4,
     beta: float = 1.0,
     warmup_epochs: float = 0.0,
     binarize: bool = False,
@@ -71,6 +73,10 @@ def fit(
         weight_decay: as torch's optimizers take it.
         schedule: ``"cosine"`` takes the learning rate to zero over the run; or ``"constant"``.
         objective: ``objective(model, x, *context)`` gives :class:`Terms`, or a loss ``[B]``.
+        final_objective: takes the place of ``objective`` in the last epochs, such as
+            :func:`course_lib.bounds_objectives.iwae_loss`; the validation loss keeps to
+            ``objective``, so that it means the same in every row.
+        final_share: the share of the epochs that ``final_objective`` gets.
         beta: weight of the rate. Only 1 makes the loss the negative ELBO.
         warmup_epochs: epochs over which beta rises linearly from 0.
         binarize: draw every image's binary pixels anew at each step (dynamic binarization);
@@ -109,9 +115,16 @@ def fit(
         "weight_decay": weight_decay, "schedule": schedule, "beta": beta,
         "warmup_epochs": warmup_epochs, "binarize": binarize, "clip_norm": clip_norm, "ema": ema,
         "validation": validation, "patience": patience, "compile": compile, "bf16": bf16,
-        "seed": seed,
+        "seed": seed, "final_share": final_share,
     }  # fmt: skip
     settings = check_settings(settings)
+    if final_objective is None:
+        settings["final_share"] = 0.0
+    elif settings["patience"] is not None:
+        raise ValueError(
+            "patience looks at the loss of the first objective, which may rise while "
+            "final_objective is trained; give one or the other."
+        )
     held_out = count_validation(settings["validation"], len(tensors[0]), settings["patience"])
     settings["data"] = fingerprint(tensors)
     device = default_device(device)
@@ -133,8 +146,9 @@ def fit(
         if valid and binarize:
             valid[0] = binarize_images(valid[0])
         run = Run(
-            model.to(device), data, order[held_out:], valid, objective, settings, checkpoint, notes
-        )
+            model.to(device), data, order[held_out:], valid, (objective, final_objective),
+            settings, checkpoint, notes,
+        )  # fmt: skip
         if saved is not None:
             run.restore(saved)
         total = settings["epochs"] * run.steps

@@ -92,6 +92,9 @@ def check_settings(settings: dict) -> dict:
     if s["ema"] is not None:
         good = "a decay between 0 and 1, such as 0.999, or None"
         s["ema"] = check_number(s["ema"], "ema", lambda v: 0 < v < 1, good)
+    s["final_share"] = check_number(
+        s["final_share"], "final_share", lambda v: 0 < v <= 1, "a share above 0 and up to 1"
+    )
     for name in ("binarize", "compile", "bf16"):
         if s[name] not in (True, False):
             raise ValueError(f"{name} is {s[name]!r}; True or False was expected.")

@@ -52,14 +52,15 @@ class Run:
         data: list[Tensor],
         rows: Tensor,
         valid: list[Tensor] | None,
-        objective: Objective,
+        objectives: tuple[Objective, Objective | None],
         settings: dict,
         checkpoint: str | Path | None,
         notes: dict | None,
     ):
         # The training rows are an index into the data, which spares a copy of them.
         self.model, self.data, self.rows, self.valid = model, data, rows, valid
-        self.objective, self.settings = objective, settings
+        self.objective, self.final_objective = objectives
+        self.settings = settings
         self.checkpoint, self.notes = checkpoint, notes
         self.device = rows.device
         parameters = [p for p in model.parameters() if p.requires_grad]
@@ -75,14 +76,15 @@ class Run:
         if settings["ema"] is not None:
             average = get_ema_multi_avg_fn(settings["ema"])
             self.average = AveragedModel(model, multi_avg_fn=average, use_buffers=True)
-        self.compiled = None
+        self.compiled: dict[Objective, Objective] = {}
         if settings["compile"]:
             # Shapes are static: one graph for full batches; a short last batch runs uncompiled.
             # Noise comes from torch's own generator, so the run is the eager one, only faster.
             options = {"fallback_random": True}
             # torch.compile turns off the checks of every distribution in the process, for good.
             checks = torch.distributions.Distribution._validate_args
-            self.compiled = torch.compile(objective, dynamic=False, options=options)
+            for one in filter(None, objectives):
+                self.compiled[one] = torch.compile(one, dynamic=False, options=options)
             torch.distributions.Distribution.set_default_validate_args(checks)
         self.steps = math.ceil(len(rows) / settings["batch_size"])
         self.epoch, self.history = 0, []
@@ -135,8 +137,9 @@ class Run:
 
     def _one_step(self, batch: list[Tensor], beta: float) -> Tensor:
         """Take one step; return the sums over the batch of loss, distortion and rate."""
-        full = len(batch[0]) == self.settings["batch_size"]
-        objective = self.compiled if self.compiled is not None and full else self.objective
+        objective = self._objective()
+        if len(batch[0]) == self.settings["batch_size"]:
+            objective = self.compiled.get(objective, objective)
         with self._precision():
             value = objective(self.model, *batch)
         per_example, distortion, rate = _split(value, beta, len(batch[0]))
@@ -164,6 +167,12 @@ class Run:
                 value = self.objective(model, *batch)
             sums += torch.stack([t.sum() for t in _split(value, 1.0, len(batch[0]))])
         return tuple((sums / count).tolist())
+
+    def _objective(self) -> Objective:
+        """The objective of the epoch that is under way."""
+        last = round(self.settings["final_share"] * self.settings["epochs"])
+        final = self.epoch >= self.settings["epochs"] - last
+        return self.final_objective if final and self.final_objective else self.objective
 
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings["bf16"])

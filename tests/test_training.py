@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from course_lib import bounds
+from course_lib.bounds_objectives import iwae_loss
 from course_lib.checkpoints import load_model, read_checkpoint, write_checkpoint
 from course_lib.models import VAE, mlp_vae
 from course_lib.training import fit
@@ -128,6 +129,42 @@ def test_dynamic_binarization_draws_anew_for_training_and_once_for_validation():
     assert not torch.equal(train[0], train[1]) and torch.equal(valid[0], valid[1])
     mean = torch.cat(train).mean().item()
     assert abs(mean - 0.5) < 5 * 0.5 / (2 * 40 * 36) ** 0.5
+
+
+def test_the_final_objective_gets_the_last_epochs_and_the_first_one_validates():
+    met = []
+
+    def note(name):
+        def objective(model, x):
+            met.append((name, torch.is_grad_enabled()))
+            return bounds.terms(model, x)
+
+        return objective
+
+    options = {"objective": note("first"), "final_objective": note("last"), "final_share": 0.4}
+    run(**options, epochs=5, validation=0.2, batch_size=1000)
+    trained = [name for name, gradient in met if gradient]
+    assert trained == ["first"] * 3 + ["last"] * 2
+    assert {name for name, gradient in met if not gradient} == {"first"}
+
+
+def test_a_run_with_a_final_objective_resumes_to_the_same_weights(tmp_path):
+    options = {"final_objective": iwae_loss(3), "final_share": 0.5, "epochs": 4, "seed": 2}
+    whole = run(**options)
+
+    def interrupted(model, x):
+        interrupted.calls += 1
+        if interrupted.calls == 9:  # five batches and a validation make an epoch
+            raise KeyboardInterrupt
+        return bounds.terms(model, x)
+
+    interrupted.calls = 0
+    path = tmp_path / "run.pt"
+    stopped = run(**options, objective=interrupted, checkpoint=path)
+    assert stopped.stopped == "interrupted" and len(stopped.history) == 1
+    resumed = run(**options, checkpoint=path, resume=True)
+    assert resumed.stopped == "finished" and len(resumed.history) == 4
+    torch.testing.assert_close(weights(resumed), weights(whole), rtol=0, atol=0)
 
 
 def test_beta_warms_up_over_epochs_and_the_learning_rate_falls():
@@ -384,6 +421,8 @@ def test_bfloat16_reaches_nearly_the_same_loss():
         ({"clip_norm": -1}, "clip_norm is -1; a positive number"),
         ({"clip_norm": 0}, "clip_norm is 0"),
         ({"ema": 1.0}, "between 0 and 1"),
+        ({"final_share": 0.0}, "final_share is 0"),
+        ({"final_objective": bounds.terms, "patience": 2}, "give one or the other"),
         ({"seed": 1.5}, "seed is 1.5; a whole number of at most 64 bits"),
         ({"seed": 2**70}, "at most 64 bits"),
         ({"bf16": "yes"}, "bf16 is 'yes'; True or False"),
