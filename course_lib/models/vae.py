@@ -18,6 +18,8 @@ from course_lib.models.likelihoods import make_likelihood
 
 __all__ = ["MODELS", "VAE", "build", "conv_vae", "mlp_vae"]
 
+ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
+
 
 class VAE(nn.Module):
     """p(z) = N(0, I), q(z|x) = N(mu(x), diag exp logvar(x)), p(x|z) as ``likelihood`` says.
@@ -120,6 +122,7 @@ def mlp_vae(
     latent_dim: int = 20,
     hidden: Sequence[int] = (400,),
     likelihood: str = "bernoulli",
+    activation: str = "relu",
 ) -> VAE:
     """Return a VAE of fully connected layers: 784-400-20 and back by default.
 
@@ -128,7 +131,11 @@ def mlp_vae(
         latent_dim: L.
         hidden: widths of the encoder's hidden layers; the decoder mirrors them.
         likelihood: a name in ``LIKELIHOODS``.
+        activation: of the hidden layers, ``"relu"`` or ``"tanh"``.
     """
+    if activation not in ACTIVATIONS:
+        raise unknown("activation", activation, ACTIVATIONS)
+    act = ACTIVATIONS[activation]
     image_shape, latent_dim = _check_shape(image_shape), check_whole(latent_dim, "latent_dim")
     if not isinstance(hidden, Sequence) or isinstance(hidden, str):
         raise TypeError(f"hidden is {hidden!r}; a sequence of widths was expected, such as (400,).")
@@ -137,17 +144,19 @@ def mlp_vae(
     pixels = math.prod(image_shape)
     channels = image_shape[0] * head.parameters_per_channel
     out_shape = (channels, *image_shape[1:])
-    encoder = nn.Sequential(nn.Flatten(), *_dense(pixels, *hidden, 2 * latent_dim))
+    encoder = nn.Sequential(nn.Flatten(), *_dense(pixels, *hidden, 2 * latent_dim, act=act))
     decoder = nn.Sequential(
-        *_dense(latent_dim, *reversed(hidden), math.prod(out_shape)), nn.Unflatten(-1, out_shape)
+        *_dense(latent_dim, *reversed(hidden), math.prod(out_shape), act=act),
+        nn.Unflatten(-1, out_shape),
     )
-    model = VAE(_he(encoder), _he(decoder), head, latent_dim, image_shape)
+    model = VAE(_initialize(encoder), _initialize(decoder), head, latent_dim, image_shape)
     model.spec = {
         "model": "mlp",
         "image_shape": list(image_shape),
         "latent_dim": latent_dim,
         "hidden": hidden,
         "likelihood": likelihood,
+        "activation": activation,
     }
     return model
 
@@ -194,7 +203,7 @@ def conv_vae(
         nn.ReLU(),
         _upsample(width, channels * head.parameters_per_channel, half, full),
     )
-    model = VAE(_he(encoder), _he(decoder), head, latent_dim, image_shape)
+    model = VAE(_initialize(encoder), _initialize(decoder), head, latent_dim, image_shape)
     model.spec = {
         "model": "conv",
         "image_shape": list(image_shape),
@@ -238,11 +247,11 @@ def _full_precision(a: Tensor) -> Tensor:
     return a.float() if a.dtype in (torch.bfloat16, torch.float16) else a
 
 
-def _dense(*widths: int) -> list[nn.Module]:
-    """Linear layers of these widths with a ReLU between each two."""
+def _dense(*widths: int, act: type[nn.Module] = nn.ReLU) -> list[nn.Module]:
+    """Linear layers of these widths with an activation between each two."""
     layers: list[nn.Module] = []
     for before, after in pairwise(widths):
-        layers += [nn.Linear(before, after), nn.ReLU()]
+        layers += [nn.Linear(before, after), act()]
     return layers[:-1]
 
 
@@ -252,11 +261,19 @@ def _upsample(channels_in: int, channels_out: int, size: list[int], target: list
     return nn.ConvTranspose2d(channels_in, channels_out, 3, 2, padding=1, output_padding=extra)
 
 
-def _he(network: nn.Sequential) -> nn.Sequential:
-    """Initialize every layer that feeds a ReLU as He et al. 2015 (arXiv 1502.01852) do."""
+def _initialize(network: nn.Sequential) -> nn.Sequential:
+    """Initialize every layer for the activation that it feeds, so that signals keep their size.
+
+    Sources: He et al. 2015 (arXiv 1502.01852) for ReLU, Glorot & Bengio 2010 for tanh.
+    """
     for layer, following in pairwise(network):
-        if isinstance(following, nn.ReLU) and not isinstance(layer, nn.Unflatten):
+        if isinstance(layer, nn.Unflatten):
+            continue
+        if isinstance(following, nn.ReLU):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
+        elif isinstance(following, nn.Tanh):
+            nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
     return network
 

@@ -158,6 +158,7 @@ def test_autocast_leaves_densities_in_float32():
 def test_build_makes_the_same_model():
     for model in (
         mlp_vae((1, 8, 9), 3, (7, 5), "gaussian"),
+        mlp_vae((1, 8, 9), 3, (7,), activation="tanh"),
         conv_vae((3, 9, 8), 2, width=4, hidden=6, likelihood="discretized_logistic"),
     ):
         again = build(model.spec)
@@ -170,6 +171,7 @@ def test_build_makes_the_same_model():
     ("action", "message"),
     [
         (lambda: mlp_vae(likelihood="bernouli"), "Did you mean 'bernoulli'"),
+        (lambda: mlp_vae(activation="tahn"), "Did you mean 'tanh'"),
         (lambda: mlp_vae((28, 28)), "channels, height, width"),
         (lambda: mlp_vae(28), "image_shape is 28"),
         (lambda: mlp_vae(None), "image_shape is None"),
@@ -209,3 +211,12 @@ def test_bad_input_gets_a_sentence(action, message):
 def test_values_of_another_kind_get_a_sentence(action, message):
     with pytest.raises(TypeError, match=message):
         action(mlp_vae((1, 6, 6), latent_dim=2, hidden=(8,)))
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_signals_keep_their_size_through_many_layers(activation):
+    """Neither dying out nor blowing up: what initialization is for."""
+    torch.manual_seed(0)
+    model = mlp_vae((1, 10, 10), 8, (300,) * 6, activation=activation)
+    hidden = model.encoder[:-1](torch.randn(500, 1, 10, 10))
+    assert 0.2 < hidden.square().mean().sqrt() < 2
