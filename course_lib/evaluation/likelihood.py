@@ -91,7 +91,7 @@ def evaluate(
     *context: Tensor,
     num_samples: int = 64,
     seed: int = 0,
-    max_rows: int = 8192,
+    max_rows: int | None = None,
     progress: bool = False,
 ) -> Report:
     """Estimate distortion, rate, ELBO and IWAE-K of every image, with bounded memory.
@@ -107,7 +107,8 @@ def evaluate(
         context: what the model is conditioned on, one row for each image.
         num_samples: K, the draws of z per image.
         seed: of the draws.
-        max_rows: the most latents decoded at a time, whatever K and N are.
+        max_rows: the most latents decoded at a time, whatever K and N are; by default 1,024 on the
+            CPU, where the images of one piece then stay in its cache, and 65,536 on CUDA.
         progress: show a bar.
 
     Raises:
@@ -119,7 +120,8 @@ def evaluate(
     """
     check_model(model, len(context))
     num_samples, seed = check_whole(num_samples, "num_samples"), check_seed(seed)
-    max_rows = check_whole(max_rows, "max_rows")
+    if max_rows is not None:
+        max_rows = check_whole(max_rows, "max_rows")
     head = getattr(model, "head", None)
     if head is not None or not isinstance(x, Tensor):
         check_images(x)
@@ -136,7 +138,10 @@ def evaluate(
         )
     weights = model.parameters() if isinstance(model, nn.Module) else ()
     device = next((p.device for p in weights), x.device)
-    per_pass = min(num_samples, max_rows)
+    if max_rows is None:
+        max_rows = 65_536 if device.type == "cuda" else 1024
+    # Pieces of equal size: 5,000 draws are five times 1,000 rather than four times 1,024 and a rest.
+    per_pass = math.ceil(num_samples / math.ceil(num_samples / max_rows))
     images = max(1, max_rows // per_pass)
     parts = []
     starts = range(0, len(x), images)
