@@ -19,9 +19,19 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, kl_divergence
 
+from course_lib.bounds_meter import Meter, objective_meter
 from course_lib.errors import check_whole
 
-__all__ = ["Terms", "elbo", "iwae", "log_mean_exp", "log_weights", "terms"]
+__all__ = [
+    "Meter",
+    "Terms",
+    "elbo",
+    "iwae",
+    "log_mean_exp",
+    "log_weights",
+    "objective_meter",
+    "terms",
+]
 
 
 class Terms(NamedTuple):
