@@ -40,7 +40,8 @@ class Seen(NamedTuple):
 
     @property
     def agrees(self) -> bool:
-        return self.got is not None and _same(self.got, self.want, self.single, relative=_RELATIVE)
+        relative = _RELATIVE if takes_tensors(self.call) else 1e-6
+        return self.got is not None and _same(self.got, self.want, self.single, relative=relative)
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ class Comparison:
         fallback: looks for an explanation where the table has none: (mistake, sentence) or None.
         comparable: maps (index of the argument, gradient, arguments) to the part of the gradient
             that the exercise determines.
+        integer: the result is a Python int. Otherwise it is a tensor, and may be a Python number
+            as well where no argument is a tensor.
     """
 
     truth: Callable[..., Tensor]
@@ -69,13 +72,15 @@ class Comparison:
     optional: Sequence[str] = ()
     fallback: Callable[[list[Seen]], tuple[str, str] | None] | None = None
     comparable: Callable[[int, Tensor, list], Tensor] | None = None
+    integer: bool = False
 
     def __call__(self, exercise: Exercise, calls: list[dict], record: list) -> Result:
         seen, stop = self._look(calls, record)
         for one in seen:
             fed = self._fed(one)
-            fault = faults.not_a_tensor(exercise, one.run["value"], self.what, fed)
-            if fault and not (fault.mistake == "wrong_shape" and self._name(seen)):
+            fault = self._kind(exercise, one, fed)
+            # A wrong value of the wrong kind: what is wrong with the value helps more.
+            if fault and not (fault.mistake in ("wrong_shape", "not_an_int") and self._name(seen)):
                 return fault
         stopped = stop and faults.stopped(exercise, stop[1], self.errors, self._fed_call(stop[0]))
         telling = stopped and any(stopped.mistake == mistake for _, mistake, _ in self.errors)
@@ -93,23 +98,32 @@ class Comparison:
             return verdict
         return Result(exercise.name, True, None, "Values, shapes, dtypes and gradients agree.")
 
+    def _kind(self, exercise: Exercise, one: Seen, fed: str) -> Result | None:
+        value = one.run["value"]
+        if self.integer:
+            return faults.not_an_int(exercise, value, self.what, fed)
+        if not takes_tensors(one.call) and value.get("kind") in ("int", "float"):
+            return None
+        return faults.not_a_tensor(exercise, value, self.what, fed)
+
     def _look(self, calls: list[dict], record: list) -> tuple[list[Seen], tuple | None]:
         finished, stop = faults.finished_runs(calls, record)
         seen = []
         for call, runs in finished:
             args = _double(call)
             want = self.truth(*args).detach()
-            single = not any(a.get("dtype") == "float64" for a in call["args"])
+            double = any(a.get("dtype") == "float64" for a in call["args"])
+            single = takes_tensors(call) and not double
             for run in runs:
-                plain = run["value"]
-                readable = plain.get("kind") == "tensor" and plain.get("data") is not None
-                got = faults.plain_values(plain) if readable else None
+                got = faults.plain_number_or_values(run["value"])
                 seen.append(Seen(call, run, args, want, got, single))
         return seen, stop
 
     def _unsteady(self, exercise: Exercise, seen: list[Seen]) -> Result | None:
         for first, second in itertools.pairwise(seen):
-            if first.call is not second.call or first.run["changed"] or first.got is None:
+            if first.call is not second.call or first.run["changed"]:
+                continue
+            if first.got is None or second.got is None:
                 continue
             if not _same(second.got, first.got, first.single, nan=True):
                 message = (
@@ -183,6 +197,8 @@ class Comparison:
     def _dtypes(self, exercise: Exercise, seen: list[Seen]) -> Result | None:
         for one in seen:
             value = one.run["value"]
+            if self.integer or not takes_tensors(one.call):
+                continue
             fault = faults.wrong_dtype(exercise, value, not one.single, self._fed(one))
             if fault:
                 return fault
@@ -196,7 +212,11 @@ class Comparison:
 
     def _rounded(self, exercise: Exercise, seen: list[Seen]) -> Result | None:
         """Fail values that float64 inputs gave and that are float32 numbers, one and all."""
-        telling = [(s.got, s.want != s.want.float()) for s in seen if not s.single]
+        telling = [
+            (s.got, s.want != s.want.float())
+            for s in seen
+            if not s.single and takes_tensors(s.call)
+        ]
         if sum(int(off.sum()) for _, off in telling) < 3:
             return None
         if any((got != got.float())[off].any() for got, off in telling):
@@ -418,6 +438,11 @@ def crossed(
         if r.mistake != "sign"
     ]
     return (*single, *reductions(truth, axes, over), *double, *turned)
+
+
+def takes_tensors(call: dict) -> bool:
+    """Whether some argument of the call is a tensor; otherwise all of them are numbers or words."""
+    return any(a.get("kind") not in ("number", "word") for a in call["args"])
 
 
 def _double(call: dict) -> list:

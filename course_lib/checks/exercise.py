@@ -80,6 +80,11 @@ def number(value: float) -> dict:
     return {"kind": "number", "value": value}
 
 
+def word(value: str) -> dict:
+    """Return the plain form of an argument that is a word, such as the name of a reduction."""
+    return {"kind": "word", "value": value}
+
+
 def call(
     *args: dict,
     tag: str = "plain",

@@ -122,6 +122,30 @@ def not_a_tensor(exercise: Exercise, value: dict, what: str, fed: str = "") -> R
     return failed(exercise, "wrong_type", message, *details)
 
 
+def not_an_int(exercise: Exercise, value: dict, what: str, fed: str = "") -> Result | None:
+    """Return the verdict on a value that is no Python int; None where it is one."""
+    kind, details = value.get("kind"), (("fed", fed),) if fed else ()
+    if kind == "int":
+        return None
+    if kind == "tensor" and value.get("shape") == []:
+        given, cure = "a tensor of shape []", "int(...) or .item() makes an int of a whole number."
+    elif kind == "float":
+        given, cure = "a Python float", "Sum True and False rather than floats, or use int(...)."
+    elif kind == "bool":
+        given, cure = "True or False", "A number is asked for: is something summed?"
+    elif kind == "other" and re.fullmatch(r"u?int\d+|float\d+", str(value.get("type"))):
+        given, cure = f"a NumPy {value['type']}", "int(...) makes a Python int of it."
+    else:
+        return not_a_tensor(exercise, value, what, fed) or failed(
+            exercise,
+            "wrong_shape",
+            f"It returned a tensor of shape {value['shape']}; {what} was expected.",
+            *details,
+        )
+    message = f"It returned {given}; {what} was expected. {cure}"
+    return failed(exercise, "not_an_int", message, *details)
+
+
 def wrong_dtype(exercise: Exercise, value: dict, double: bool, fed: str = "") -> Result | None:
     """Return the verdict on a result of too little precision; None where the dtype is right."""
     got = value.get("dtype")
@@ -165,6 +189,15 @@ def plain_values(plain: dict) -> Tensor:
     if math.prod(plain["shape"]) != len(values):
         raise ValueError("The values do not fill the shape.")
     return torch.tensor(values, dtype=torch.float64).reshape(plain["shape"])
+
+
+def plain_number_or_values(plain: dict) -> Tensor | None:
+    """Return an encoded number or tensor in float64; None where it is something else."""
+    if plain.get("kind") in ("int", "float", "bool"):
+        return torch.tensor(float(plain["value"]), dtype=torch.float64)
+    if plain.get("kind") == "tensor" and plain.get("data") is not None:
+        return plain_values(plain)
+    return None
 
 
 def _nested(values: list | float) -> str:

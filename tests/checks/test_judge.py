@@ -44,7 +44,8 @@ def test_a_report_that_makes_no_sense_is_a_wrong_answer(name: str) -> None:
     report = probe(made, answer.code)
     assert judge(made, report).passed
     dice = random.Random(4)
-    for path in dice.sample(_places(report), 25):
+    places = _places(report)
+    for path in dice.sample(places, min(25, len(places))):
         result = judge(made, _replaced(report, path, dice.choice(_JUNK)))
         assert isinstance(result, Result)
 

@@ -20,7 +20,7 @@ def build(plain: dict, leaves: list[Tensor] | None = None, device: str = "cpu") 
     """Return the argument that ``plain`` describes.
 
     Args:
-        plain: ``{"kind": "tensor" | "number" | "distribution" | "function", ...}``.
+        plain: ``{"kind": "tensor" | "number" | "word" | "distribution" | "function", ...}``.
         leaves: receives every tensor in it, in order.
         device: where the tensors live.
 
@@ -33,7 +33,7 @@ def build(plain: dict, leaves: list[Tensor] | None = None, device: str = "cpu") 
         built = to_tensor(plain, device).requires_grad_(bool(plain["grad"]))
         leaves.append(built)
         return built
-    if kind == "number":
+    if kind in ("number", "word"):
         return plain["value"]
     parts = {name: build(part, leaves, device) for name, part in plain["parts"].items()}
     if kind == "distribution":
