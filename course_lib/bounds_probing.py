@@ -167,8 +167,8 @@ class _Caller:
             f"The loss raised {type(first).__name__}: {str(first).strip()[:200]} It was called as "
             f"loss_fn(recon, x, mu, logvar) with shapes {shapes}, and with rows of {self.D} "
             "pixels. Hand over a function that takes these four, such as "
-            "lambda recon, x, mu, logvar: my_loss(x, recon, mu, logvar), and its image_shape, "
-            "latent_dim and batch_size."
+            "lambda recon, x, mu, logvar: my_loss(x, recon, mu, logvar), and its "
+            "image_shape, L and B."
         ) from first
 
     def __call__(self, pixels: tuple[Tensor, Tensor], latents: tuple[Tensor, Tensor]) -> float:

@@ -55,6 +55,9 @@ def test_train_sample_evaluate(tmp_path, capsys):
     ("arguments", "message"),
     [
         (["train", "--model", "cnov"], "Did you mean 'conv'"),
+        (["train", "--quick", "--model", "conv"], "--quick is a recipe for the mlp"),
+        (["train", "--final-share", "2"], "final_share is 2"),
+        (["reproduce", "iwae-500"], "Did you mean 'iwae-50'"),
         (["train", "--data", "minst"], "Did you mean 'mnist'"),
         (["train", "--likelihood", "gausian", "--limit", "20"], "Did you mean 'gaussian'"),
         (["train", "--device", "tpu9"], "device is 'tpu9'"),
@@ -113,3 +116,26 @@ def test_numbers_are_checked(capsys):
     with pytest.raises(SystemExit):
         main(["train", "--epochs", "0"])
     assert "not a whole number from 1 up" in capsys.readouterr().err
+
+
+def test_the_command_line_comes_before_the_recipe(tmp_path):
+    few = ["--limit", "60", "--epochs", "1", "--hidden", "4"]
+    for arguments, expected in (
+        ([], {"batch_size": 256, "latent_dim": 40, "final_share": 0.4}),
+        (["--quick"], {"batch_size": 128, "latent_dim": 20, "final_share": 0.0}),
+        (["--quick", "--iwae", "3", "--final-share", "1"], {"batch_size": 128, "final_share": 1.0}),
+        (["--batch-size", "7", "--latent-dim", "3"], {"batch_size": 7, "latent_dim": 3}),
+    ):
+        out = tmp_path / f"{len(arguments)}{''.join(arguments[:1])}.pt"
+        assert main(["train", *few, *arguments, "--out", str(out)]) == 0
+        saved = read_checkpoint(out)
+        assert saved["spec"]["hidden"] == [4] and saved["settings"]["epochs"] == 1
+        found = saved["settings"] | saved["spec"]
+        assert {k: found[k] for k in expected} == expected
+
+
+def test_reproduce_prints_the_table(tmp_path, capsys):
+    few = ["--data", "strokes", "--limit", "70", "--passes", "0.01", "--samples", "3"]
+    assert main(["reproduce", "vae", *few, "--out", str(tmp_path / "runs")]) == 0
+    assert "| VAE | 2 |" in capsys.readouterr().out
+    assert (tmp_path / "runs" / "vae.pt").exists()

@@ -1,0 +1,71 @@
+"""Settings that are known to work: those of ``train``, and those of the published table.
+
+A recipe holds the arguments of ``mlp_vae`` or ``conv_vae`` and of ``fit`` under their own names.
+``iwae`` is K of the last ``final_share`` of the epochs, which minimize -IWAE-K.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from course_lib.bounds_objectives import iwae_loss
+from course_lib.errors import check_whole, unknown
+from course_lib.models import MODELS, VAE
+
+__all__ = ["RECIPES", "fit_options", "make_model", "recipe"]
+
+_COMMON = {
+    "optimizer": "adam",
+    "lr": 2e-3,
+    "weight_decay": 0.0,
+    "schedule": "cosine",
+    "beta": 1.0,
+    "warmup_epochs": 0.0,
+    "clip_norm": None,
+    "ema": None,
+    "validation": 0.05,
+    "patience": None,
+    "iwae": 1,
+    "final_share": 0.4,
+}
+_MODEL = ("model", "hidden", "latent_dim", "activation")
+
+RECIPES: dict[str, dict] = {
+    "standard": _COMMON
+    | {
+        "model": "mlp",
+        "hidden": [500, 500],
+        "latent_dim": 40,
+        "epochs": 55,
+        "batch_size": 256,
+        "warmup_epochs": 6.0,
+        "validation": 0.02,
+        "iwae": 5,
+    },
+    "quick": _COMMON
+    | {"model": "mlp", "hidden": [400], "latent_dim": 20, "epochs": 10, "batch_size": 128},
+    "conv": _COMMON | {"model": "conv", "latent_dim": 20, "epochs": 10, "batch_size": 128},
+}
+
+
+def recipe(name: str) -> dict:
+    """Return a copy of a recipe by name, one of ``RECIPES``."""
+    if name not in RECIPES:
+        raise unknown("recipe", name, RECIPES)
+    return dict(RECIPES[name])
+
+
+def make_model(settings: dict, image_shape: Sequence[int], likelihood: str = "bernoulli") -> VAE:
+    """Return the untrained model of a recipe; its weights follow from torch's random state."""
+    options = {k: settings[k] for k in _MODEL if k in settings}
+    name = options.pop("model")
+    if name not in MODELS:
+        raise unknown("model", name, MODELS)
+    return MODELS[name](image_shape, likelihood=likelihood, **options)
+
+
+def fit_options(settings: dict) -> dict:
+    """Return what of a recipe is for ``fit``, the final objective included."""
+    options = {k: v for k, v in settings.items() if k not in (*_MODEL, "iwae")}
+    draws = check_whole(settings["iwae"], "iwae")
+    return options | {"final_objective": iwae_loss(draws) if draws > 1 else None}
