@@ -140,7 +140,7 @@ def evaluate(
     device = next((p.device for p in weights), x.device)
     if max_rows is None:
         max_rows = 65_536 if device.type == "cuda" else 1024
-    # Pieces of equal size: 5,000 draws are five times 1,000 rather than four times 1,024 and a rest.
+    # Pieces of equal size: 5,000 draws are five times 1,000, not four times 1,024 and a rest.
     per_pass = math.ceil(num_samples / math.ceil(num_samples / max_rows))
     images = max(1, max_rows // per_pass)
     parts = []
