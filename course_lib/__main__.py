@@ -25,7 +25,7 @@ are read from the folder in COURSE_DATA, or else downloaded once into the cache 
 TRAIN = """\
 Train a VAE and evaluate it on the test images.
 
-The standard recipe takes minutes: a 784-500-500-40 network of fully connected layers with a
+The standard recipe takes minutes: a 784-300-300-40 network of fully connected layers with a
 Bernoulli likelihood, its pixels binarized anew at every step, Adam at a learning rate that falls to
 zero along a cosine, a KL weight that rises to 1 over the first epochs, and a last part of the run
 that maximizes IWAE-5 in place of the ELBO. --quick takes about a minute: 784-400-20, 10 epochs, the

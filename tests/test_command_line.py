@@ -121,7 +121,7 @@ def test_numbers_are_checked(capsys):
 def test_the_command_line_comes_before_the_recipe(tmp_path):
     few = ["--limit", "60", "--epochs", "1", "--hidden", "4"]
     for arguments, expected in (
-        ([], {"batch_size": 256, "latent_dim": 40, "final_share": 0.4}),
+        ([], {"batch_size": 100, "latent_dim": 40, "final_share": 0.4}),
         (["--quick"], {"batch_size": 128, "latent_dim": 20, "final_share": 0.0}),
         (["--quick", "--iwae", "3", "--final-share", "1"], {"batch_size": 128, "final_share": 1.0}),
         (["--batch-size", "7", "--latent-dim", "3"], {"batch_size": 7, "latent_dim": 3}),
