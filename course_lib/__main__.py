@@ -46,8 +46,8 @@ Train the models of a published table from a clean start and print obtained agai
 
 The table is that of Burda et al. (2016), table 1, for one stochastic layer: the VAE and the IWAE
 with K = 5 and 50 on dynamically binarized MNIST, log p(x) estimated by IWAE-5000 on all test
-images; and beside them what train reaches by itself. It takes more than an hour on two CPU cores.
-It may be stopped at any time: the same command goes on. What the paper trained for 3,280 passes is
+images; and beside them what train reaches by itself. On two CPU cores that is a matter of hours; it
+may be stopped at any time, and the same command goes on. What the paper trained for 3,280 passes is
 trained for far fewer; --passes multiplies them.
 """
 
@@ -101,13 +101,22 @@ def _train(a: argparse.Namespace) -> int:
         raise unknown("likelihood", a.likelihood, LIKELIHOODS)
     if a.quick and a.model != "mlp":
         raise ValueError("--quick is a recipe for the mlp; leave out --model, or --quick.")
-    chosen = recipe("quick" if a.quick else "standard" if a.model == "mlp" else a.model)
+    kind = "quick" if a.quick else a.model
+    chosen = recipe("standard" if kind == "mlp" else kind)
     # What is given on the command line comes before the recipe.
     settings = {k: v if getattr(a, k, None) is None else getattr(a, k) for k, v in chosen.items()}
     options = fit_options(settings)
+    if options["final_objective"] is not None:
+        asked = {"--beta": settings["beta"] != 1, "--patience": settings["patience"] is not None}
+        for name in asked:
+            if asked[name]:
+                raise ValueError(
+                    f"{name} is about the ELBO, and the last part of this run maximizes "
+                    f"IWAE-{settings['iwae']} in its place. Add --iwae 1 to keep to the ELBO."
+                )
     check_seed(a.seed)
     device = default_device(a.device)
-    out = check_writable(a.out or Path("runs") / f"{a.data}-{a.model}.pt")
+    out = check_writable(a.out or Path("runs") / f"{a.data}-{kind}.pt")
     if out.exists() and not a.resume:
         raise FileExistsError(
             f"{out} exists. Add --resume to go on from it, or give another --out."
@@ -248,7 +257,7 @@ def _parser() -> argparse.ArgumentParser:
         "--color", action="store_true", help="three channels; only strokes have color in them"
     )
     p.add_argument("--limit", type=_count, help="use the first LIMIT training images only")
-    p.add_argument("--out", type=Path, help="checkpoint (default: runs/DATA-MODEL.pt)")
+    p.add_argument("--out", type=Path, help="checkpoint (default: runs/DATA-MODEL.pt or -quick.pt)")
     p.add_argument("--resume", action="store_true", help="go on from OUT if it exists")
     p.add_argument("--quick", action="store_true", help="the recipe that takes about a minute")
     g = p.add_argument_group("model", "Where no default is given, the recipe decides.")

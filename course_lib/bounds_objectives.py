@@ -22,7 +22,7 @@ __all__ = ["free_bits", "iwae_loss"]
 def iwae_loss(num_samples: int) -> Callable[..., Tensor]:
     """Return the objective -IWAE-K, ``[B]`` in nats, for ``K = num_samples`` draws per example.
 
-    Source: Burda et al. 2016 (arXiv 1509.00519), eq. 8; the gradient is that of eq. 14.
+    Source: Burda et al. 2016 (arXiv 1509.00519), eq. 8 and section 3.
     """
     num_samples = check_whole(num_samples, "num_samples")
 

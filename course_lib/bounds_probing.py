@@ -59,7 +59,7 @@ def _summed(values: Tensor) -> Tensor:
 
 
 def _optimal(mean: Tensor, x: Tensor) -> Tensor:
-    """D/2 log of the mean squared error of the batch: Rybkin et al. 2021, section 3.3."""
+    """D/2 log of the mean squared error of the batch: Rybkin et al. 2021, section 3."""
     return x[0].numel() / 2 * (mean - x).square().mean().log()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -54,6 +54,7 @@ def fit(
     checkpoint: str | Path | None = None,
     resume: bool = False,
     notes: dict | None = None,
+    after_epoch: Callable[[nn.Module, dict], None] | None = None,
     progress: str | bool = "auto",
 ) -> Fit:
     """Minimize ``distortion + beta * rate``, averaged over batches, and return model and history.
@@ -94,6 +95,9 @@ def fit(
         checkpoint: file that holds the whole state of the run after each epoch.
         resume: go on from ``checkpoint`` if it exists; without it an existing file is refused.
         notes: plain values to keep in the checkpoint, such as the name of the data set.
+        after_epoch: called as ``after_epoch(model, row)`` with the model that would be returned
+            now, in evaluation mode, and the newest row of the history; what it draws at random
+            does not change the run.
         progress: ``"auto"``, ``"notebook"``, ``"bar"`` or ``False``.
 
     Raises:
@@ -147,7 +151,7 @@ def fit(
             valid[0] = binarize_images(valid[0])
         run = Run(
             model.to(device), data, order[held_out:], valid, (objective, final_objective),
-            settings, checkpoint, notes,
+            settings, checkpoint, notes, after_epoch,
         )  # fmt: skip
         if saved is not None:
             run.restore(saved)

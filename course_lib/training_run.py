@@ -56,12 +56,13 @@ class Run:
         settings: dict,
         checkpoint: str | Path | None,
         notes: dict | None,
+        after_epoch: Callable[[nn.Module, dict], None] | None,
     ):
         # The training rows are an index into the data, which spares a copy of them.
         self.model, self.data, self.rows, self.valid = model, data, rows, valid
         self.objective, self.final_objective = objectives
         self.settings = settings
-        self.checkpoint, self.notes = checkpoint, notes
+        self.checkpoint, self.notes, self.after_epoch = checkpoint, notes, after_epoch
         self.device = rows.device
         parameters = [p for p in model.parameters() if p.requires_grad]
         if not parameters:
@@ -100,6 +101,8 @@ class Run:
                 self._one_epoch(display)
                 self.save()
                 display.epoch(self.history)
+                if self.after_epoch is not None:
+                    self.after_epoch(self._current().eval(), dict(self.history[-1]))
         except KeyboardInterrupt:
             stopped = "interrupted"
         self.model.load_state_dict(self._result())
@@ -157,8 +160,7 @@ class Run:
         if self.valid is None:
             return None, None, None
         torch.manual_seed(_stream(self.settings["seed"], -1))  # the same noise for every epoch
-        model = self.average.module if self.average is not None else self.model
-        model.eval()
+        model = self._current().eval()
         sums = torch.zeros(3, dtype=torch.float64, device=self.device)
         count = len(self.valid[0])
         for start in range(0, count, 1000):
@@ -227,10 +229,12 @@ class Run:
         patience = self.settings["patience"]
         return self.best is not None and self.epoch - self.best["epoch"] >= patience
 
+    def _current(self) -> nn.Module:
+        """The model to validate and return: the average where there is one."""
+        return self.average.module if self.average is not None else self.model
+
     def _weights(self) -> dict:
-        """The weights to validate and return: the average where there is one."""
-        model = self.average.module if self.average is not None else self.model
-        return model.state_dict()
+        return self._current().state_dict()
 
     def _result(self) -> dict:
         return self.best["weights"] if self.best is not None else self._weights()

@@ -57,6 +57,8 @@ def test_train_sample_evaluate(tmp_path, capsys):
         (["train", "--model", "cnov"], "Did you mean 'conv'"),
         (["train", "--quick", "--model", "conv"], "--quick is a recipe for the mlp"),
         (["train", "--final-share", "2"], "final_share is 2"),
+        (["train", "--beta", "4"], "--beta is about the ELBO"),
+        (["train", "--patience", "3"], "--patience is about the ELBO"),
         (["reproduce", "iwae-500"], "Did you mean 'iwae-50'"),
         (["train", "--data", "minst"], "Did you mean 'mnist'"),
         (["train", "--likelihood", "gausian", "--limit", "20"], "Did you mean 'gaussian'"),
@@ -125,6 +127,7 @@ def test_the_command_line_comes_before_the_recipe(tmp_path):
         (["--quick"], {"batch_size": 128, "latent_dim": 20, "final_share": 0.0}),
         (["--quick", "--iwae", "3", "--final-share", "1"], {"batch_size": 128, "final_share": 1.0}),
         (["--batch-size", "7", "--latent-dim", "3"], {"batch_size": 7, "latent_dim": 3}),
+        (["--beta", "4", "--iwae", "1"], {"beta": 4.0, "final_share": 0.0}),
     ):
         out = tmp_path / f"{len(arguments)}{''.join(arguments[:1])}.pt"
         assert main(["train", *few, *arguments, "--out", str(out)]) == 0

@@ -46,7 +46,7 @@ def test_iwae_loss_is_minus_the_bound_and_close_to_the_evidence():
 
 
 def test_the_gradient_of_iwae_loss_weights_every_draw_by_its_share(model, x):
-    """Burda et al. 2016, eq. 14: the weights, normalized, times the gradient of each log w."""
+    """Burda et al. 2016, section 3: the weights, normalized, times the gradient of each log w."""
     found = gradient(seeded(iwae_loss(4), model, x).sum(), model)
     log_w = seeded(bounds.log_weights, model, x, 4)
     share = log_w.detach().softmax(0)

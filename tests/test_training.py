@@ -148,6 +148,22 @@ def test_the_final_objective_gets_the_last_epochs_and_the_first_one_validates():
     assert {name for name, gradient in met if not gradient} == {"first"}
 
 
+@pytest.mark.parametrize("ema", [None, 0.5])
+def test_after_each_epoch_the_model_of_that_epoch_is_shown(ema):
+    shown = []
+
+    def look(model, row):
+        assert not model.training
+        torch.manual_seed(0)
+        torch.rand(3)  # what is drawn here must not change the run
+        shown.append((row, weights(model).clone()))
+
+    result = run(epochs=3, ema=ema, after_epoch=look)
+    assert [row for row, _ in shown] == result.history
+    assert torch.equal(shown[-1][1], weights(result)) and not torch.equal(shown[0][1], shown[1][1])
+    assert torch.equal(weights(run(epochs=3, ema=ema)), weights(result))
+
+
 def test_a_run_with_a_final_objective_resumes_to_the_same_weights(tmp_path):
     options = {"final_objective": iwae_loss(3), "final_share": 0.5, "epochs": 4, "seed": 2}
     whole = run(**options)

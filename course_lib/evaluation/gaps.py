@@ -10,11 +10,11 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import Independent, Normal, kl_divergence
 
 from course_lib.errors import check_model, check_number, check_rows, check_seed, check_whole
-from course_lib.evaluation.likelihood import estimate, evaluate
+from course_lib.evaluation.likelihood import device_of, estimate, evaluate
 
 __all__ = ["Gaps", "inference_gaps", "refine"]
 
@@ -57,7 +57,7 @@ def refine(
     if num_samples % 2:
         raise ValueError(f"num_samples is {num_samples}; an even number was expected.")
     check_rows(context, len(x), "x")
-    x, *context = (t.to(_device(model, x)) for t in (x, *context))
+    x, *context = (t.to(device_of(model, x)) for t in (x, *context))
     with torch.no_grad():
         q = model.posterior(x, *context)
     normal = isinstance(q, Independent) and isinstance(q.base_dist, Normal)
@@ -198,8 +198,3 @@ class _WithTable:
 
 def _normal(mu: Tensor, logvar: Tensor) -> Independent:
     return Independent(Normal(mu, (0.5 * logvar).exp(), validate_args=False), 1)
-
-
-def _device(model, x: Tensor) -> torch.device:
-    weights = model.parameters() if isinstance(model, nn.Module) else ()
-    return next((p.device for p in weights), x.device)

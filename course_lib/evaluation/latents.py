@@ -7,6 +7,7 @@ from torch import Tensor
 
 from course_lib.bounds_objectives import kl_per_latent
 from course_lib.errors import check_model, check_number, check_rows, check_whole
+from course_lib.evaluation.likelihood import device_of
 
 __all__ = ["active_units", "latent_rates", "predicted_active"]
 
@@ -63,8 +64,7 @@ def latent_rates(model, x: Tensor, *context: Tensor, batch_size: int = 1000) -> 
         found = f"has shape {list(x.shape)}" if isinstance(x, Tensor) else f"is {type(x).__name__}"
         raise ValueError(f"x {found}; a tensor [N, ...] with at least one image was expected.")
     check_rows(context, len(x), "x")
-    weights = model.parameters() if isinstance(model, torch.nn.Module) else ()
-    device = next((p.device for p in weights), x.device)
+    device = device_of(model, x)
     parts = []
     for start in range(0, len(x), batch_size):
         batch, *rest = (t[start : start + batch_size].to(device) for t in (x, *context))
@@ -103,5 +103,6 @@ def predicted_active(x: Tensor, sigma: float, beta: float = 1.0) -> int:
     sigma = check_number(sigma, "sigma", lambda s: s > 0, "a standard deviation above 0")
     beta = check_number(beta, "beta", lambda b: b > 0, "a number above 0")
     rows = x.detach().flatten(1).double()
-    eigenvalues = torch.linalg.eigvalsh(torch.cov(rows.T, correction=0).reshape(2 * rows.shape[1:]))
+    covariance = torch.atleast_2d(torch.cov(rows.T, correction=0))
+    eigenvalues = torch.linalg.eigvalsh(covariance)
     return int((eigenvalues > beta * sigma**2).sum())

@@ -136,8 +136,7 @@ def evaluate(
             "x has grey pixels but the likelihood is Bernoulli, so the result would be no "
             "likelihood. Pass course_lib.data.fixed_binarization(x)."
         )
-    weights = model.parameters() if isinstance(model, nn.Module) else ()
-    device = next((p.device for p in weights), x.device)
+    device = device_of(model, x)
     if max_rows is None:
         max_rows = 65_536 if device.type == "cuda" else 1024
     # Pieces of equal size: 5,000 draws are five times 1,000, not four times 1,024 and a rest.
@@ -156,6 +155,12 @@ def evaluate(
             parts.append(_evaluate_batch(model, batch, num_samples, per_pass))
     distortion, rate, bound = torch.cat(parts, dim=1)
     return Report(distortion, rate, bound, num_samples, math.prod(x.shape[1:]))
+
+
+def device_of(model, x: Tensor) -> torch.device:
+    """Return where a model's weights are, or where ``x`` is for a model that has none."""
+    weights = model.parameters() if isinstance(model, nn.Module) else ()
+    return next((p.device for p in weights), x.device)
 
 
 def _evaluate_batch(model, batch: list[Tensor], num_samples: int, per_pass: int) -> Tensor:

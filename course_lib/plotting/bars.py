@@ -9,7 +9,7 @@ import numpy as np
 from .frame import Frame
 from .picture import Picture
 from .style import COLORS, INK, SMALL_SIZE, SOFT, WIDTH, check_text, halo, plain_log, style
-from .values import array, number, sentence
+from .values import array, measured, number, sentence
 
 Bar = float | tuple[float, float]
 
@@ -62,9 +62,8 @@ def bars(
                 axes.errorbar(means, at, xerr=2 * errors, fmt="none", ecolor=INK, elinewidth=1.2)
             for y, mean, error in zip(at, means, errors, strict=True):
                 right = mean >= 0 or log
-                text = number(mean) + (f" ± {number(error)}" if error else "")
                 axes.annotate(
-                    text, (mean + (2 if right else -2) * error, y),
+                    measured(mean, error), (mean + (2 if right else -2) * error, y),
                     xytext=(4 if right else -4, 0), textcoords="offset points",
                     ha="left" if right else "right", va="center", fontsize=SMALL_SIZE,
                     path_effects=halo(),
@@ -92,8 +91,7 @@ def bars(
         frame.settle()
     if alt is None:
         said = [
-            f"{' '.join(filter(None, (g, m)))} {number(mean)}"
-            + (f" ± {number(error)}" if error else "")
+            f"{' '.join(filter(None, (g, m)))} {measured(mean, error)}"
             for g, row in groups.items()
             for m, (mean, error) in row.items()
         ]

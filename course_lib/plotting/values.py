@@ -83,6 +83,14 @@ def number(value: float) -> str:
     return f"{value:.3g}".replace("-", "−")
 
 
+def measured(mean: float, error: float) -> str:
+    """Return a mean with its standard error: the error to two figures, the mean no finer."""
+    if not error:
+        return number(mean)
+    decimals = max(0, 1 - int(np.floor(np.log10(error))))
+    return f"{mean:,.{decimals}f} ± {error:,.{decimals}f}".replace("-", "−")
+
+
 def parameters_device(model: object) -> torch.device:
     """Return the device a model's parameters live on, the CPU where it has none."""
     if isinstance(model, torch.nn.Module):

@@ -81,6 +81,7 @@ def test_active_units_are_those_whose_mean_varies():
     assert active_units(mu, 0.02) == 1  # the variances are 0, 1, 0 and 0.01
     assert active_units(mu.double() + 1e6, threshold=0.005) == 2
     assert active_units(mu, threshold=1.5) == 0
+    assert active_units(torch.tensor([[0.0], [1.0]]), threshold=0.5) == 0  # strictly above it
     assert isinstance(active_units(mu), int)
 
 

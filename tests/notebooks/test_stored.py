@@ -64,6 +64,12 @@ def test_it_is_one_clean_run(notebook):
         assert meant or "error" not in dict(kinds), f"an error is stored below: {cell.source[:200]}"
 
 
+def test_no_progress_bar_is_stored(notebook):
+    """Such as that of drawing the data the first time; run again, they are drawn already."""
+    bars = {number for number, text in texts(notebook) if re.search(r"\d%\|.*\d/\d", text)}
+    assert not bars, "cells with the bar of a slow first time: store the notebook again"
+
+
 def test_it_carries_nothing_of_a_machine(notebook, path):
     found = {
         (number, match.group())

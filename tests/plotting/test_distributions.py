@@ -134,8 +134,10 @@ def test_bars_are_as_long_as_their_numbers():
     picture = plotting.bars({"a": 3.0, "b": (-2.0, 0.5)}, xlabel="x (m)", title="t")
     (axes,) = picture.figure.axes
     assert [bar.get_width() for bar in axes.patches] == [3, -2]
-    assert [text.get_text() for text in axes.texts] == ["3", "−2 ± 0.5"]
-    assert picture.alt == "t. Bars of x (m): a 3; b −2 ± 0.5."
+    assert [text.get_text() for text in axes.texts] == ["3", "−2.00 ± 0.50"]
+    fine = plotting.bars({"a": (41.9812, 0.0339), "b": (1234.5, 31.0)}, xlabel="x", title="t")
+    assert "a 41.981 ± 0.034; b 1,234 ± 31" in fine.alt  # no digit below the error's second
+    assert picture.alt == "t. Bars of x (m): a 3; b −2.00 ± 0.50."
     assert any("± 2 standard errors" in t.get_text() for t in picture.figure.texts)
 
 
@@ -143,6 +145,8 @@ def test_bars_in_groups():
     values = {"f": {"printed": 1, "true": torch.tensor(2.0)}, "g": {"printed": 3, "true": 4}}
     picture = plotting.bars(values, xlabel="x (m)", title="t")
     assert [bar.get_width() for bar in picture.figure.axes[0].patches] == [1, 3, 2, 4]
+    fine = plotting.bars({"a": (41.9812, 0.0339), "b": (1234.5, 31.0)}, xlabel="x", title="t")
+    assert "a 41.981 ± 0.034; b 1,234 ± 31" in fine.alt  # no digit below the error's second
     assert picture.alt == "t. Bars of x (m): f printed 1; f true 2; g printed 3; g true 4."
 
 
