@@ -26,12 +26,13 @@ TRAIN = """\
 Train a VAE and evaluate it on the test images.
 
 The standard recipe takes minutes: a 784-300-300-40 network of fully connected layers with a
-Bernoulli likelihood, its pixels binarized anew at every step, Adam at a learning rate that falls to
-zero along a cosine, a KL weight that rises to 1 over the first epochs, and a last part of the run
-that maximizes IWAE-5 in place of the ELBO. --quick takes about a minute: 784-400-20, 10 epochs, the
-ELBO throughout. The state of the run is in OUT after every epoch: if the run was stopped, killed or
-cut off, the same command with --resume goes on from there and ends as if nothing had happened. An
-existing OUT is never overwritten.
+Bernoulli likelihood, its pixels binarized anew at every step, a prior that is a learned mixture of
+normals, Adam at a learning rate that falls to zero along a cosine, a KL weight that rises to 1 over
+the first epochs, and a last part of the run that maximizes IWAE-5 in place of the ELBO. --quick
+takes about a minute: 784-400-20, 10 epochs, N(0, I) as the prior and the ELBO throughout. The state
+of the run is in OUT after every epoch: if the run was stopped, killed or cut off, the same command
+with --resume goes on from there and ends as if nothing had happened. An existing OUT is never
+overwritten.
 """
 
 SAMPLE = """\
@@ -46,7 +47,7 @@ Train the models of a published table from a clean start and print obtained agai
 
 The table is that of Burda et al. (2016), table 1, for one stochastic layer: the VAE and the IWAE
 with K = 5 and 50 on dynamically binarized MNIST, log p(x) estimated by IWAE-5000 on all test
-images; and beside them what train reaches by itself. On two CPU cores that is a matter of hours; it
+images; and beside them what train reaches by itself. On two CPU cores that takes about an hour; it
 may be stopped at any time, and the same command goes on. What the paper trained for 3,280 passes is
 trained for far fewer; --passes multiplies them.
 """
@@ -90,7 +91,7 @@ def _train(a: argparse.Namespace) -> int:
     from course_lib.data import load
     from course_lib.errors import check_seed, unknown
     from course_lib.files import check_writable
-    from course_lib.models import LIKELIHOODS, MODELS
+    from course_lib.models import LIKELIHOODS, MODELS, PRIORS
     from course_lib.recipes import fit_options, make_model, recipe
     from course_lib.training import fit
 
@@ -99,10 +100,15 @@ def _train(a: argparse.Namespace) -> int:
         raise unknown("model", a.model, MODELS)
     if a.likelihood not in LIKELIHOODS:
         raise unknown("likelihood", a.likelihood, LIKELIHOODS)
+    if a.prior is not None and a.prior not in PRIORS:
+        raise unknown("prior", a.prior, PRIORS)
     if a.quick and a.model != "mlp":
         raise ValueError("--quick is a recipe for the mlp; leave out --model, or --quick.")
     kind = "quick" if a.quick else a.model
     chosen = recipe("standard" if kind == "mlp" else kind)
+    for name in ("hidden", "prior"):
+        if getattr(a, name) is not None and name not in chosen:
+            raise ValueError(f"--{name} is for the mlp; leave it out with --model {a.model}.")
     # What is given on the command line comes before the recipe.
     settings = {k: v if getattr(a, k, None) is None else getattr(a, k) for k, v in chosen.items()}
     options = fit_options(settings)
@@ -264,6 +270,7 @@ def _parser() -> argparse.ArgumentParser:
     g.add_argument("--model", default="mlp", help="mlp or conv")
     g.add_argument("--latent-dim", type=_count, help="number of latents, L")
     g.add_argument("--hidden", type=_count, nargs="+", help="widths of the mlp")
+    g.add_argument("--prior", help="of the mlp: standard, N(0, I), or mixture, learned")
     g.add_argument(
         "--likelihood",
         default="bernoulli",

@@ -1,7 +1,7 @@
-"""The two likelihoods that ``torch.distributions`` lacks, or lacks in float32.
+"""Distributions that ``torch.distributions`` lacks, lacks in float32, or has too slowly.
 
-Both are over single pixels; wrap them in ``torch.distributions.Independent(d, 3)`` to make an
-image ``[C, H, W]`` the event.
+The two likelihoods are over single pixels; wrap them in ``torch.distributions.Independent(d, 3)``
+to make an image ``[C, H, W]`` the event.
 """
 
 from __future__ import annotations
@@ -10,11 +10,18 @@ import math
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, constraints
+from torch.distributions import (
+    Categorical,
+    Distribution,
+    Independent,
+    MixtureSameFamily,
+    Normal,
+    constraints,
+)
 from torch.distributions.utils import broadcast_all
 from torch.nn.functional import logsigmoid
 
-__all__ = ["ContinuousBernoulli", "DiscretizedLogistic"]
+__all__ = ["ContinuousBernoulli", "DiscretizedLogistic", "NormalMixture"]
 
 
 def _parameters(*values: Tensor | float) -> tuple[Tensor, ...]:
@@ -261,3 +268,45 @@ class ContinuousBernoulli(Distribution):
         rate = size.clamp(min=1e-20)
         distance = (torch.log1p(u * torch.expm1(-rate)) / -rate).clamp(0, 1)
         return torch.where(self.logits > 0, 1 - distance, distance)
+
+
+class NormalMixture(MixtureSameFamily):
+    """A mixture of diagonal normals, its density by matrix products.
+
+    The same distribution as ``MixtureSameFamily`` of ``Independent(Normal, 1)``, which makes a
+    tensor of every value against every component and dimension; here nothing larger than values
+    times components is made, which takes a tenth of the time for a hundred components.
+
+    Args:
+        logits: of the components, ``[M]``.
+        means: ``[M, L]``.
+        log_scales: log standard deviations, ``[M, L]``.
+    """
+
+    def __init__(self, logits: Tensor, means: Tensor, log_scales: Tensor) -> None:
+        if means.dim() != 2 or log_scales.shape != means.shape or logits.shape != means.shape[:1]:
+            raise ValueError(
+                f"logits {list(logits.shape)}, means {list(means.shape)} and log_scales "
+                f"{list(log_scales.shape)} do not fit; [M], [M, L] and [M, L] were expected."
+            )
+        self._log_scales = log_scales
+        super().__init__(
+            Categorical(logits=logits, validate_args=False),
+            Independent(Normal(means, log_scales.exp(), validate_args=False), 1),
+            validate_args=False,
+        )
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Return the log density of ``value: [..., L]``, ``[...]`` in nats.
+
+        From sum_l (z_l - m_l)^2 / s_l^2 = z^2 . s^-2 - 2 z . (m s^-2) + m^2 . s^-2.
+        """
+        means, precision = self.component_distribution.mean, torch.exp(-2 * self._log_scales)
+        constant = (
+            self.mixture_distribution.logits
+            - self._log_scales.sum(-1)
+            - 0.5 * (means.square() * precision).sum(-1)
+            - 0.5 * means.shape[-1] * math.log(2 * math.pi)
+        )
+        joint = constant + value @ (means * precision).T - 0.5 * value.square() @ precision.T
+        return torch.logsumexp(joint, -1)

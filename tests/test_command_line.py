@@ -57,6 +57,8 @@ def test_train_sample_evaluate(tmp_path, capsys):
         (["train", "--model", "cnov"], "Did you mean 'conv'"),
         (["train", "--quick", "--model", "conv"], "--quick is a recipe for the mlp"),
         (["train", "--final-share", "2"], "final_share is 2"),
+        (["train", "--prior", "mixtur"], "Did you mean 'mixture'"),
+        (["train", "--model", "conv", "--prior", "mixture"], "--prior is for the mlp"),
         (["train", "--beta", "4"], "--beta is about the ELBO"),
         (["train", "--patience", "3"], "--patience is about the ELBO"),
         (["reproduce", "iwae-500"], "Did you mean 'iwae-50'"),
@@ -123,8 +125,9 @@ def test_numbers_are_checked(capsys):
 def test_the_command_line_comes_before_the_recipe(tmp_path):
     few = ["--limit", "60", "--epochs", "1", "--hidden", "4"]
     for arguments, expected in (
-        ([], {"batch_size": 100, "latent_dim": 40, "final_share": 0.4}),
-        (["--quick"], {"batch_size": 128, "latent_dim": 20, "final_share": 0.0}),
+        ([], {"batch_size": 100, "latent_dim": 40, "prior": "mixture", "final_share": 0.4}),
+        (["--prior", "standard"], {"batch_size": 100, "prior": "standard"}),
+        (["--quick"], {"batch_size": 128, "prior": "standard", "final_share": 0.0}),
         (["--quick", "--iwae", "3", "--final-share", "1"], {"batch_size": 128, "final_share": 1.0}),
         (["--batch-size", "7", "--latent-dim", "3"], {"batch_size": 7, "latent_dim": 3}),
         (["--beta", "4", "--iwae", "1"], {"beta": 4.0, "final_share": 0.0}),

@@ -15,6 +15,7 @@ from torch import distributions as td
 
 from course_lib.errors import check_whole, unknown
 from course_lib.models.likelihoods import make_likelihood
+from course_lib.models.priors import make_prior
 
 __all__ = ["MODELS", "VAE", "build", "conv_vae", "mlp_vae"]
 
@@ -22,7 +23,7 @@ ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
 
 
 class VAE(nn.Module):
-    """p(z) = N(0, I), q(z|x) = N(mu(x), diag exp logvar(x)), p(x|z) as ``likelihood`` says.
+    """p(z) = N(0, I) or learned, q(z|x) = N(mu(x), diag exp logvar(x)), p(x|z) by ``likelihood``.
 
     Args:
         encoder: images ``[B, C, H, W]`` to ``[B, 2L]``: mu beside logvar.
@@ -30,6 +31,8 @@ class VAE(nn.Module):
         likelihood: a module from parameters to a distribution with event shape ``[C, H, W]``.
         latent_dim: L.
         image_shape: ``(C, H, W)``; images of another shape are refused.
+        prior: a module that returns p(z) when it is called, such as
+            :class:`course_lib.models.priors.MixturePrior`; None for N(0, I).
     """
 
     def __init__(
@@ -39,21 +42,25 @@ class VAE(nn.Module):
         likelihood: nn.Module,
         latent_dim: int,
         image_shape: Sequence[int] = (1, 28, 28),
+        prior: nn.Module | None = None,
     ):
         super().__init__()
         self.encoder, self.decoder, self.head = encoder, decoder, likelihood
         self.latent_dim, self.image_shape = latent_dim, tuple(image_shape)
+        self.learned_prior = prior
         self.spec: dict | None = None  # what `build` needs to make this model again
         self.register_buffer("prior_mean", torch.zeros(latent_dim), persistent=False)
 
-    def prior(self) -> td.Independent:
+    def prior(self) -> td.Distribution:
         """p(z): batch shape ``[]``, event shape ``[L]``."""
-        return _normal(self.prior_mean, torch.ones_like(self.prior_mean))
+        if self.learned_prior is not None:
+            return self.learned_prior()
+        return normal(self.prior_mean, torch.ones_like(self.prior_mean))
 
     def posterior(self, x: Tensor) -> td.Independent:
         """q(z|x) for ``x: [B, C, H, W]``: batch shape ``[B]``, event shape ``[L]``."""
         mu, logvar = self.encode(x)
-        return _normal(mu, torch.exp(0.5 * logvar))
+        return normal(mu, torch.exp(0.5 * logvar))
 
     def likelihood(self, z: Tensor) -> td.Distribution:
         """p(x|z) for ``z: [..., L]``: batch shape ``[...]``, event shape ``[C, H, W]``."""
@@ -61,24 +68,14 @@ class VAE(nn.Module):
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return ``mu, logvar``, each ``[B, L]``; logvar is log sigma^2."""
-        self._check_tensor(x, "x")
-        if x.dim() != 4 or tuple(x.shape[1:]) != self.image_shape:
-            raise ValueError(
-                f"x has shape {list(x.shape)}; this model was made for images "
-                f"[B, {', '.join(map(str, self.image_shape))}]. Reshape or resize them."
-            )
-        mu, logvar = _full_precision(self.encoder(x)).chunk(2, dim=-1)
+        self._check_images(x)
+        mu, logvar = full_precision(self.encoder(x)).chunk(2, dim=-1)
         return mu, logvar
 
     def decode(self, z: Tensor) -> Tensor:
         """Return the likelihood's parameters for ``z: [..., L]``: ``[..., C * k, H, W]``."""
-        self._check_tensor(z, "z")
-        if z.dim() == 0 or z.shape[-1] != self.latent_dim:
-            raise ValueError(
-                f"z has shape {list(z.shape)}; the last axis must hold the "
-                f"{self.latent_dim} latents of this model."
-            )
-        params = _full_precision(self.decoder(z.reshape(-1, self.latent_dim)))
+        self._check_latents(z)
+        params = full_precision(self.decoder(z.reshape(-1, self.latent_dim)))
         return params.reshape(*z.shape[:-1], *params.shape[1:])
 
     @torch.no_grad()
@@ -102,6 +99,22 @@ class VAE(nn.Module):
         """Return E[x|z] at z = mu(x), ``[B, C, H, W]``."""
         return self.mean_image(self.encode(x)[0])
 
+    def _check_images(self, x: Tensor) -> None:
+        self._check_tensor(x, "x")
+        if x.dim() != 4 or tuple(x.shape[1:]) != self.image_shape:
+            raise ValueError(
+                f"x has shape {list(x.shape)}; this model was made for images "
+                f"[B, {', '.join(map(str, self.image_shape))}]. Reshape or resize them."
+            )
+
+    def _check_latents(self, z: Tensor) -> None:
+        self._check_tensor(z, "z")
+        if z.dim() == 0 or z.shape[-1] != self.latent_dim:
+            raise ValueError(
+                f"z has shape {list(z.shape)}; the last axis must hold the "
+                f"{self.latent_dim} latents of this model."
+            )
+
     def _check_tensor(self, a: Tensor, name: str) -> None:
         if not isinstance(a, Tensor):
             raise TypeError(
@@ -123,6 +136,8 @@ def mlp_vae(
     hidden: Sequence[int] = (400,),
     likelihood: str = "bernoulli",
     activation: str = "relu",
+    prior: str = "standard",
+    components: int = 100,
 ) -> VAE:
     """Return a VAE of fully connected layers: 784-400-20 and back by default.
 
@@ -132,6 +147,8 @@ def mlp_vae(
         hidden: widths of the encoder's hidden layers; the decoder mirrors them.
         likelihood: a name in ``LIKELIHOODS``.
         activation: of the hidden layers, ``"relu"`` or ``"tanh"``.
+        prior: ``"standard"``, N(0, I), or ``"mixture"``, a learned mixture of normals.
+        components: of the mixture.
     """
     if activation not in ACTIVATIONS:
         raise unknown("activation", activation, ACTIVATIONS)
@@ -144,12 +161,14 @@ def mlp_vae(
     pixels = math.prod(image_shape)
     channels = image_shape[0] * head.parameters_per_channel
     out_shape = (channels, *image_shape[1:])
-    encoder = nn.Sequential(nn.Flatten(), *_dense(pixels, *hidden, 2 * latent_dim, act=act))
+    encoder = nn.Sequential(nn.Flatten(), *dense(pixels, *hidden, 2 * latent_dim, act=act))
     decoder = nn.Sequential(
-        *_dense(latent_dim, *reversed(hidden), math.prod(out_shape), act=act),
+        *dense(latent_dim, *reversed(hidden), math.prod(out_shape), act=act),
         nn.Unflatten(-1, out_shape),
     )
-    model = VAE(_initialize(encoder), _initialize(decoder), head, latent_dim, image_shape)
+    networks = initialize(encoder), initialize(decoder)
+    learned = make_prior(prior, latent_dim, components)
+    model = VAE(*networks, head, latent_dim, image_shape, learned)
     model.spec = {
         "model": "mlp",
         "image_shape": list(image_shape),
@@ -157,6 +176,8 @@ def mlp_vae(
         "hidden": hidden,
         "likelihood": likelihood,
         "activation": activation,
+        "prior": prior,
+        "components": components,
     }
     return model
 
@@ -193,17 +214,17 @@ def conv_vae(
         nn.Conv2d(width, 2 * width, 3, stride=2, padding=1),
         nn.ReLU(),
         nn.Flatten(),
-        *_dense(features, hidden, 2 * latent_dim),
+        *dense(features, hidden, 2 * latent_dim),
     )
     decoder = nn.Sequential(
-        *_dense(latent_dim, hidden, features),
+        *dense(latent_dim, hidden, features),
         nn.ReLU(),
         nn.Unflatten(-1, (2 * width, *quarter)),
         _upsample(2 * width, width, quarter, half),
         nn.ReLU(),
         _upsample(width, channels * head.parameters_per_channel, half, full),
     )
-    model = VAE(_initialize(encoder), _initialize(decoder), head, latent_dim, image_shape)
+    model = VAE(initialize(encoder), initialize(decoder), head, latent_dim, image_shape)
     model.spec = {
         "model": "conv",
         "image_shape": list(image_shape),
@@ -237,17 +258,17 @@ def build(spec: dict) -> VAE:
         ) from error
 
 
-def _normal(mean: Tensor, std: Tensor) -> td.Independent:
+def normal(mean: Tensor, std: Tensor) -> td.Independent:
     """Independent normals over the last axis, without the checks that cost a pass each."""
     return td.Independent(td.Normal(mean, std, validate_args=False), 1, validate_args=False)
 
 
-def _full_precision(a: Tensor) -> Tensor:
+def full_precision(a: Tensor) -> Tensor:
     """Undo autocast: layers may compute in 16 bits, densities are taken in 32."""
     return a.float() if a.dtype in (torch.bfloat16, torch.float16) else a
 
 
-def _dense(*widths: int, act: type[nn.Module] = nn.ReLU) -> list[nn.Module]:
+def dense(*widths: int, act: type[nn.Module] = nn.ReLU) -> list[nn.Module]:
     """Linear layers of these widths with an activation between each two."""
     layers: list[nn.Module] = []
     for before, after in pairwise(widths):
@@ -261,7 +282,7 @@ def _upsample(channels_in: int, channels_out: int, size: list[int], target: list
     return nn.ConvTranspose2d(channels_in, channels_out, 3, 2, padding=1, output_padding=extra)
 
 
-def _initialize(network: nn.Sequential) -> nn.Sequential:
+def initialize(network: nn.Sequential) -> nn.Sequential:
     """Initialize every layer for the activation that it feeds, so that signals keep their size.
 
     Sources: He et al. 2015 (arXiv 1502.01852) for ReLU, Glorot & Bengio 2010 for tanh.
