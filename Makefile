@@ -38,10 +38,11 @@ notebooks: $(VENV)/.test  ## run the notebooks and store their outputs (NOTEBOOK
 exercises: $(VENV)/.test  ## make exercises/ from solutions/ (SETS=03_kl)
 	@for set in $(SETS); do $(py) -m nbgrader generate_assignment --force --no-db $$set || exit 1; done
 
-bench: $(VENV)/.bench  ## time training on MNIST, the first notebook, and the checks (takes minutes, needs a quiet machine)
+bench: $(VENV)/.bench  ## time training on MNIST, the first notebook, the checks and the widgets (takes minutes, needs a quiet machine)
 	$(py) tests/benchmarks/speed.py $(ARGS)
 	$(py) tests/benchmarks/start.py
 	$(py) tests/benchmarks/checks.py
+	$(py) tests/benchmarks/widgets.py
 
 clean:  ## remove .venv and what the tools leave behind
 	rm -rf $(VENV) build course_lib.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -1,7 +1,8 @@
-"""What a learner does first: open the first notebook in JupyterLab, run it all, see images."""
+"""What a learner does: open a notebook in JupyterLab, run it all, see images, and move them."""
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook
 
 FIRST = Path(__file__).resolve().parents[2] / "notebooks" / "00_start_here.ipynb"
 START_SECONDS = 120
@@ -36,10 +38,27 @@ SETTINGS = {
 }
 
 
+EXPLORER = (
+    "import torch\n"
+    "from course_lib import models, widgets\n"
+    "torch.manual_seed(0)\n"
+    "model = models.mlp_vae((1, 8, 8), 4, (16,))  # untrained, but the same in every run",
+    "widgets.explore_latents(model)",
+)
+
+
 @pytest.fixture
-def notebook(tmp_path) -> Path:
-    """A copy of the first notebook without outputs: what is seen later comes from this run."""
-    content = nbformat.read(FIRST, as_version=4)
+def notebook(request, tmp_path) -> Path:
+    """A notebook without outputs, so that what is seen later comes from this run.
+
+    It has the cells that the test names, or is a copy of the first one of the course.
+    """
+    if hasattr(request, "param"):
+        cells = [new_code_cell(source) for source in request.param]
+        content = new_notebook(cells=cells)
+        content.metadata["kernelspec"] = {"display_name": "Python 3", "name": "python3"}
+    else:
+        content = nbformat.read(FIRST, as_version=4)
     for cell in content.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
@@ -134,8 +153,9 @@ def _save(page, path: Path) -> nbformat.NotebookNode:
     return nbformat.read(path, as_version=4)
 
 
-@pytest.mark.browser
-def test_first_notebook_generates_images(lab, notebook, browser_path):
+@pytest.fixture
+def page(lab, browser_path) -> Iterator:
+    """The notebook, open in a browser, its kernel ready."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -145,18 +165,27 @@ def test_first_notebook_generates_images(lab, notebook, browser_path):
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.set_default_timeout(START_SECONDS * 1000)
         page.goto(lab)
-        page.get_by_text(re.compile(r"^Python 3.* \| Idle$")).wait_for()  # in the status bar
-        _run_all(page)
-        saved = _save(page, notebook)
-        # JupyterLab keeps alternative text in the file and does not put it on the page.
-        generated = [i for i, cell in enumerate(saved.cells) if _shows_generated(cell)]
-        widths = [
-            page.locator(f".jp-Notebook .jp-Cell >> nth={i}")
-            .locator(".jp-OutputArea img")
-            .evaluate_all("images => images.map((image) => image.complete * image.naturalWidth)")
-            for i in generated
-        ]
+        _wait_for_kernel(page)
+        yield page
         browser.close()
+
+
+def _wait_for_kernel(page) -> None:
+    page.get_by_text(re.compile(r"^Python 3.* \| Idle$")).wait_for()  # in the status bar
+
+
+@pytest.mark.browser
+def test_first_notebook_generates_images(page, notebook):
+    _run_all(page)
+    saved = _save(page, notebook)
+    # JupyterLab keeps alternative text in the file and does not put it on the page.
+    generated = [i for i, cell in enumerate(saved.cells) if _shows_generated(cell)]
+    widths = [
+        page.locator(f".jp-Notebook .jp-Cell >> nth={i}")
+        .locator(".jp-OutputArea img")
+        .evaluate_all("images => images.map((image) => image.complete * image.naturalWidth)")
+        for i in generated
+    ]
 
     code = [cell for cell in saved.cells if cell.cell_type == "code"]
     errors = [o for cell in code for o in cell.outputs if o.output_type == "error"]
@@ -170,3 +199,79 @@ def _shows_generated(cell: nbformat.NotebookNode) -> bool:
     """Say whether a picture below the cell is described as generated images."""
     metadata = [output.get("metadata", {}) for output in cell.get("outputs", [])]
     return any(m.get("image/png", {}).get("alt", "").startswith("Generated") for m in metadata)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("notebook", [EXPLORER], indirect=True)
+def test_latent_explorer_redraws_while_it_is_moved(page, notebook):
+    _run_all(page)
+    form = page.locator(".course-live")
+    image = form.locator("img")
+    image.wait_for()
+    assert page.locator(".course-still").count() == 1
+    assert not page.locator(".course-still").is_visible(), "the form takes its place"
+    first = _bytes(image)
+    assert first.startswith(b"\x89PNG")
+
+    handle = form.get_by_role("slider").first
+    handle.focus()
+    handle.press("ArrowRight")
+    second = _redrawn(image, first)
+    assert re.search(r"\] = 0\.05", image.get_attribute("alt"))  # one step of one latent
+
+    surface = form.locator(".course-pad-surface")
+    box = surface.bounding_box()
+    dot = form.locator(".course-pad circle[r='7']").get_attribute("cx")
+    page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.75 * box["width"], box["y"] + 0.25 * box["height"], steps=5)
+    page.mouse.up()
+    _redrawn(image, second)
+    page.wait_for_function(
+        "parseFloat(document.querySelector('.course-live .widget-readout').textContent) > 1.4"
+    )
+    readouts = form.locator(".widget-readout").all_text_contents()
+    # Three quarters of the way from -3 to 3, up to a dot of the screen.
+    assert [float(text) for text in readouts[:2]] == pytest.approx([1.5, 1.5], abs=0.05)
+    assert form.locator(".course-pad circle[r='7']").get_attribute("cx") != dot
+
+    saved = _save(page, notebook)
+    still, live = saved.cells[1].outputs
+    assert len(still.metadata["image/png"]["alt"]) > 60
+    assert (live.data["text/html"], live.data["text/plain"]) == ("", "")
+
+    page.request.delete(_kernels(page))
+    page.reload()
+    _wait_for_kernel(page)
+    page.locator(".course-still").wait_for()  # visible again: the form has lost its kernel
+    stale = page.get_by_text("Error displaying widget")
+    stale.wait_for(state="attached")
+    assert not stale.is_visible()
+
+
+def _bytes(image) -> bytes:
+    """Return the file that an image in the page shows, wherever its address leads."""
+    text = image.evaluate(
+        """async (image) => {
+            const bytes = new Uint8Array(await (await fetch(image.src)).arrayBuffer());
+            return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
+        }"""
+    )
+    return base64.b64decode(text)
+
+
+def _redrawn(image, before: bytes) -> bytes:
+    """Wait until an image in the page is another one; return its bytes."""
+    end = time.monotonic() + 30
+    while (after := _bytes(image)) == before:
+        assert time.monotonic() < end, "the picture did not change"
+        image.page.wait_for_timeout(20)
+    assert image.evaluate("(image) => image.decode().then(() => image.naturalWidth)") > 50
+    return after
+
+
+def _kernels(page) -> str:
+    """Return the address of the only kernel."""
+    root = page.url.split("/lab")[0]
+    (kernel,) = page.request.get(f"{root}/api/kernels?token=course").json()
+    return f"{root}/api/kernels/{kernel['id']}?token=course"
