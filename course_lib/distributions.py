@@ -296,8 +296,8 @@ class NormalMixture(MixtureSameFamily):
             validate_args=False,
         )
 
-    def log_prob(self, value: Tensor) -> Tensor:
-        """Return the log density of ``value: [..., L]``, ``[...]`` in nats.
+    def log_joint(self, value: Tensor) -> Tensor:
+        """Return log p(c) + log p(value|c) of every component c, ``[..., M]``, ``value: [..., L]``.
 
         From sum_l (z_l - m_l)^2 / s_l^2 = z^2 . s^-2 - 2 z . (m s^-2) + m^2 . s^-2.
         """
@@ -308,5 +308,8 @@ class NormalMixture(MixtureSameFamily):
             - 0.5 * (means.square() * precision).sum(-1)
             - 0.5 * means.shape[-1] * math.log(2 * math.pi)
         )
-        joint = constant + value @ (means * precision).T - 0.5 * value.square() @ precision.T
-        return torch.logsumexp(joint, -1)
+        return constant + value @ (means * precision).T - 0.5 * value.square() @ precision.T
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Return the log density of ``value: [..., L]``, ``[...]`` in nats."""
+        return torch.logsumexp(self.log_joint(value), -1)

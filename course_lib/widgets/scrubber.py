@@ -2,42 +2,29 @@
 
 from __future__ import annotations
 
-import math
-
-import torch
 from torch import Tensor
 
 from course_lib import plotting
+from course_lib.editing import lerp, slerp
 from course_lib.plotting.values import number
 
 from .decoding import check_decoder, codes, mean_image, prior_draws
 from .live import enlarged, image, present, row, slider
 
-_STEPS = 9
+_SHOWN = 9
+_POINTS = 201  # of a path: the steps of the slider and of the still picture are among them
 
 
-def linear(z0: Tensor, z1: Tensor, t: float) -> Tensor:
-    """Return the point at ``t`` of the straight path from ``z0: [L]`` to ``z1: [L]``."""
-    return (1 - t) * z0 + t * z1
+def paths(z0: Tensor, z1: Tensor) -> dict[str, Tensor]:
+    """Return the straight and the turning path from ``z0`` to ``z1``, ``[201, L]`` each.
 
-
-def spherical(z0: Tensor, z1: Tensor, t: float) -> Tensor:
-    """Return the point at ``t`` of the path that turns from ``z0: [L]`` to ``z1: [L]`` evenly.
-
-    Where the two directions are equal or opposite, or an end is zero, there is no plane to turn in
-    and the path is the straight one.
-
-    Source: Shoemake 1985; for latents White 2016 (arXiv 1609.04468), section 2.1.
+    Where no turn is singled out, between opposite codes or from zero, both are straight.
     """
-    a, b = z0.double(), z1.double()
-    lengths = (a.norm() * b.norm()).item()
-    angle = math.acos(max(-1.0, min(1.0, (a @ b).item() / lengths))) if lengths else 0.0
-    if math.sin(angle) < 1e-4:
-        return linear(z0, z1, t)
-    return (math.sin((1 - t) * angle) * z0 + math.sin(t * angle) * z1) / math.sin(angle)
-
-
-PATHS = {"linear": linear, "spherical": spherical}
+    straight = lerp(z0, z1, _POINTS)
+    try:
+        return {"linear": straight, "spherical": slerp(z0, z1, _POINTS)}
+    except ValueError:
+        return {"linear": straight, "spherical": straight}
 
 
 def scrub_interpolation(model: object, x0: Tensor, x1: Tensor) -> None:
@@ -72,9 +59,9 @@ class Scrubber:
     def __init__(self, model: object, z0: Tensor, z1: Tensor, usual: float) -> None:
         import ipywidgets
 
-        self._model, self._ends, self._usual = model, (z0, z1), usual
+        self._model, self._paths, self._usual = model, paths(z0, z1), usual
         self.t = slider("t", 0.0, 0.0, 1.0, 0.01, "0 is the first image, 1 the second")
-        self.path = ipywidgets.ToggleButtons(options=list(PATHS), value="linear")
+        self.path = ipywidgets.ToggleButtons(options=list(self._paths), value="linear")
         self.path.style.button_width = "7em"
         self.readout = ipywidgets.HTML()
         self.image = ipywidgets.HTML()
@@ -86,7 +73,7 @@ class Scrubber:
     @property
     def z(self) -> Tensor:
         """What is shown, ``[L]``."""
-        return PATHS[self.path.value](*self._ends, self.t.value)
+        return self._paths[self.path.value][round(self.t.value * (_POINTS - 1))]
 
     def _redraw(self) -> None:
         z = self.z
@@ -109,14 +96,14 @@ def _code(model: object, x: object, name: str, zero: Tensor) -> Tensor:
 
 
 def _still(model: object, z0: Tensor, z1: Tensor, usual: float) -> plotting.Picture:
-    ts = [i / (_STEPS - 1) for i in range(_STEPS)]
-    paths = {name: torch.stack([path(z0, z1, t) for t in ts]) for name, path in PATHS.items()}
-    norms = {name: z.double().norm(dim=-1).tolist() for name, z in paths.items()}
+    every = (_POINTS - 1) // (_SHOWN - 1)
+    shown = {name: path[::every] for name, path in paths(z0, z1).items()}
+    norms = {name: z.double().norm(dim=-1).tolist() for name, z in shown.items()}
     ends = " and ".join(number(round(norms["linear"][i], 2)) for i in (0, -1))
-    straight, curved = (number(round(norms[name][_STEPS // 2], 2)) for name in PATHS)
+    straight, curved = (number(round(n[_SHOWN // 2], 2)) for n in norms.values())
     return plotting.image_rows(
-        {name: mean_image(model, z) for name, z in paths.items()},
-        labels=[f"t = {t:g}" for t in ts],
+        {name: mean_image(model, z) for name, z in shown.items()},
+        labels=[f"t = {i / (_SHOWN - 1):g}" for i in range(_SHOWN)],
         title=f"Half-way, ‖z‖ is {straight} on the straight path and {curved} on the curved one",
         note=f"E[x|z]. ‖z‖ is {ends} at the ends; a draw of the prior has {usual:.2f} on average.",
     )

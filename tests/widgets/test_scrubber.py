@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import re
 
 import pytest
 import torch
 
+from course_lib.editing import slerp
 from course_lib.models import mlp_vae
 from course_lib.widgets import scrub_interpolation
-from course_lib.widgets.scrubber import linear, spherical
+from course_lib.widgets.scrubber import paths
 
 SHAPE = (1, 6, 7)
 
@@ -20,19 +20,12 @@ def model():
     return mlp_vae(SHAPE, 4, (16,))
 
 
-def test_spherical_path_keeps_the_norm_and_turns_evenly():
-    z0, z1 = torch.tensor([3.0, 0, 0]).double(), torch.tensor([0, 3.0, 0]).double()
-    for t in (0.0, 0.25, 0.5, 1.0):
-        z = spherical(z0, z1, t)
-        assert z.norm().item() == pytest.approx(3)
-        assert math.atan2(z[1], z[0]) == pytest.approx(t * math.pi / 2)
-    assert linear(z0, z1, 0.5).norm().item() == pytest.approx(3 / math.sqrt(2))
-
-
 @pytest.mark.parametrize("scale", [2.0, -2.0, 0.0])
 def test_spherical_path_without_a_plane_is_straight(scale):
     z = torch.randn(5)
-    torch.testing.assert_close(spherical(z, scale * z, 0.3), linear(z, scale * z, 0.3))
+    both = paths(z, scale * z)
+    torch.testing.assert_close(both["spherical"], both["linear"])
+    torch.testing.assert_close(both["linear"][60], (0.7 + 0.3 * scale) * z)
 
 
 def test_slider_and_toggle(watched, model, decoded):
@@ -54,9 +47,9 @@ def test_slider_and_toggle(watched, model, decoded):
     assert form.image.value != before
     expect(mu[1])
     form.t.value = 0.4
-    expect(linear(mu[0], mu[1], 0.4))
+    expect(torch.lerp(mu[0], mu[1], 0.4))
     form.path.value = "spherical"
-    expect(spherical(mu[0], mu[1], 0.4))
+    expect(slerp(mu[0], mu[1], 6)[2])
     assert "t = 0.40 of the spherical path" in form.image.value
 
 
@@ -65,7 +58,7 @@ def test_still_picture_shows_both_paths(shown, model):
     scrub_interpolation(model, x[0], x[1])
     assert "linear, spherical" in shown[0].alt
     z0, z1 = model.encode(x)[0].detach()
-    said = f"is {linear(z0, z1, 0.5).norm().item():.2f}".rstrip("0")
+    said = f"is {torch.lerp(z0, z1, 0.5).norm().item():.2f}".rstrip("0")
     assert said in shown[0].alt
 
 
