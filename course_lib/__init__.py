@@ -1,7 +1,7 @@
 """The companion library of a course on variational autoencoders for image generation.
 
 The rooms, in the order of the course: ``data``, ``oracles``, ``distributions``,
-``divergences``, ``bounds``, ``models``, ``training``, ``evaluation``, ``plotting``,
+``divergences``, ``bounds``, ``models``, ``training``, ``evaluation``, ``editing``, ``plotting``,
 ``widgets``. Importing this package imports nothing slow, not even torch, so that
 ``python -m course_lib doctor`` can speak where torch does not load.
 """

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course_lib.errors import check_images, check_rows
+from course_lib.errors import check_images, check_rows, check_seed
 from course_lib.training import fit
 
 __all__ = ["FACTORS", "Judge", "factor_table", "train_judge"]
@@ -72,7 +72,7 @@ class Judge(nn.Module):
         self.estimates = nn.Linear(num_features, len(FACTORS)) if factors is not None else None
         if factors is not None:
             self.register_buffer("mean", factors.mean(0))
-            self.register_buffer("std", factors.std(0))
+            self.register_buffer("std", factors.std(0).clamp(min=1e-6))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the features of images ``[B, C, H, W]``, ``[B, num_features]``."""
@@ -87,6 +87,15 @@ class Judge(nn.Module):
     def features(self, x: Tensor) -> Tensor:
         """Return the features of any number of images ``[N, C, H, W]``, ``[N, D]``, on the CPU."""
         return torch.cat([self(part).cpu() for part in self._parts(x)])
+
+    @torch.no_grad()
+    def probabilities(self, x: Tensor) -> Tensor:
+        """Return the probability of each class, ``[N, num_classes]``, on the CPU.
+
+        The largest one is how sure the judge is, not how good an image is: a classifier is sure of
+        much that nobody would write.
+        """
+        return torch.cat([self.classes(self(part)).softmax(1).cpu() for part in self._parts(x)])
 
     @torch.no_grad()
     def classify(self, x: Tensor) -> Tensor:
@@ -136,11 +145,24 @@ def train_judge(
         seed: of weights, order and split.
         device: where to train; default: CUDA where there is one.
         progress: as for :func:`course_lib.training.fit`.
+
+    Returns:
+        The judge in evaluation mode. It depends on ``seed`` alone, and the session's random state
+        is left as it was.
+
+    Raises:
+        TypeError, ValueError: images, labels or factors that do not fit together.
     """
     check_images(x)
     table = None if factors is None else factor_table(factors)
     data = [x, labels] if table is None else [x, labels, table]
     check_rows(data[1:], len(x), "x")
+    if labels.dtype != torch.int64 or labels.dim() != 1 or labels.min() < 0:
+        raise ValueError(
+            f"labels is {labels.dtype} with shape {list(labels.shape)}; the class of each image, "
+            "int64 [N] from 0 up, was expected."
+        )
+    seed = check_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         judge = Judge(tuple(x.shape[1:]), int(labels.max()) + 1, table)
