@@ -43,7 +43,7 @@ class ConditionalVAE(VAE):
         image_shape: ``(C, H, W)``.
         condition: a module of ``course_lib.models.conditions``, from the context to ``[B, E]``.
         prior_network: ``[B, E]`` to ``[B, 2L]``, mu beside logvar of p(z|c); None for N(0, I),
-            which makes z and c independent, so that z holds what c does not say.
+            which makes z and c independent in the model, though not in the codes of images.
     """
 
     def __init__(
@@ -113,12 +113,15 @@ class ConditionalVAE(VAE):
 
     def hide_all(self, *context: Tensor) -> tuple[Tensor, ...]:
         """Return a context of the same shape that says nothing."""
-        rows = torch.ones(len(context[0]), dtype=torch.bool, device=context[0].device)
+        rows = torch.ones(self._rows(context), dtype=torch.bool, device=context[0].device)
         return self.condition.hide(rows, *context)
 
     @torch.no_grad()
     def sample(self, *context: Tensor, mean: bool = False, weight: float = 1.0) -> Tensor:
         """Draw one image for each row of the context, ``[B, C, H, W]``: z from p(z|c), then x.
+
+        z comes from p(z|c) at every weight, so that with a learned prior weight 0 still knows c;
+        what knows nothing of it is ``sample(*hide_all(*context))``.
 
         Args:
             context: what to make, on the device of the model.
@@ -127,9 +130,11 @@ class ConditionalVAE(VAE):
         """
         p, count = self.prior(*context), self._rows(context)
         z = p.sample() if p.batch_shape else p.sample((count,))
-        shown = self.likelihood(z, *context) if weight == 1 else None
-        shown = shown or self.guided(z, *context, weight=weight)
-        return shown.mean if mean else shown.sample()
+        if weight == 1:
+            px = self.likelihood(z, *context)
+        else:
+            px = self.guided(z, *context, weight=weight)
+        return px.mean if mean else px.sample()
 
     @torch.no_grad()
     def mean_image(self, z: Tensor, *context: Tensor) -> Tensor:
@@ -147,7 +152,16 @@ class ConditionalVAE(VAE):
                 f"{len(context)} tensors of context were given; this model is conditioned on "
                 f"{self.condition.tensors}, one row for each image."
             )
-        return len(context[0])
+        for t in context:
+            if not isinstance(t, Tensor) or t.dim() == 0:
+                raise TypeError(
+                    f"A context is {t if isinstance(t, Tensor) else type(t).__name__}; a tensor "
+                    "with one row for each image was expected."
+                )
+        counts = [len(t) for t in context]
+        if len(set(counts)) > 1:
+            raise ValueError(f"The context has {counts} rows; as many of each were expected.")
+        return counts[0]
 
     def _vector(self, context: Sequence[Tensor]) -> Tensor:
         """The condition, ``[B, E]``, in the precision of the weights."""
@@ -171,8 +185,8 @@ def conditional_vae(
         latent_dim: L.
         hidden: widths of the encoder's hidden layers; the decoder mirrors them.
         likelihood: a name in ``LIKELIHOODS``.
-        learned_prior: p(z|c) from a network with one hidden layer, where z should know c: for one
-            condition that leaves little open (restoration) it is the better model.
+        learned_prior: p(z|c) from a network with one hidden layer. Samples then obey c far more
+            often than with N(0, I), where z may land where no image of this c has its code.
     """
     latent_dim = check_whole(latent_dim, "latent_dim")
     head, pixels = make_likelihood(likelihood), math.prod(image_shape)

@@ -30,6 +30,7 @@ class Labels(nn.Module):
 
     def forward(self, y: Tensor) -> Tensor:
         """Return ``[B, num_classes]``; a row of zeros where y is -1."""
+        _check_tensor(y, "The labels are")
         if y.dim() != 1 or y.is_floating_point() or y.dtype == torch.bool:
             raise ValueError(
                 f"The labels are {y.dtype} with shape {list(y.shape)}; whole numbers, one for each "
@@ -78,12 +79,17 @@ class Factors(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """Return ``[B, 2F]``: standardized values beside flags."""
+        _check_tensor(values, "The factors are")
         if values.dim() != 2 or values.shape[1] != len(self.names):
             raise ValueError(
                 f"The factors have shape {list(values.shape)}; [B, {len(self.names)}] was "
                 f"expected, a column for each of {', '.join(self.names)}."
             )
-        given = values.isfinite()
+        if not torch.compiler.is_compiling() and values.isinf().any():
+            raise ValueError(
+                "A factor is infinite; finite numbers were expected, and NaN where nothing is said."
+            )
+        given = ~values.isnan()
         scaled = torch.where(given, (values - self.mean) / self.std, torch.zeros_like(values))
         return torch.cat([scaled, given.to(scaled.dtype)], dim=-1)
 
@@ -108,6 +114,8 @@ class Captions(nn.Module):
     def __init__(self, words: Sequence[str], width: int = 64, length: int = 12):
         super().__init__()
         self.words = list(words)
+        if len(set(self.words)) < len(self.words) or any(w != w.lower() for w in self.words):
+            raise ValueError("words has a word twice or in capitals; different small ones needed.")
         self.width, self.length = check_whole(width, "width"), check_whole(length, "length")
         self._index = {word: i for i, word in enumerate(self.words, 1)}  # 0 fills up
         self.embedding = nn.Embedding(len(self.words) + 1, 32, padding_idx=0)
@@ -123,6 +131,8 @@ class Captions(nn.Module):
             captions = [captions]
         rows = torch.zeros(len(captions), self.length, dtype=torch.int64)
         for i, caption in enumerate(captions):
+            if not isinstance(caption, str):
+                raise TypeError(f"A caption is a {type(caption).__name__}; a str was expected.")
             words = caption.lower().split()
             if len(words) > self.length:
                 raise ValueError(
@@ -136,10 +146,16 @@ class Captions(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Return ``[B, width]``: the state after the last word, zeros where there is none."""
+        _check_tensor(tokens, "The captions are")
         if tokens.dim() != 2 or tokens.is_floating_point():
             raise ValueError(
                 f"The captions are {tokens.dtype} with shape {list(tokens.shape)}; word numbers "
                 "[B, T] were expected. Encode texts with the condition's encode([...])."
+            )
+        if not torch.compiler.is_compiling() and ((tokens < 0) | (tokens > len(self.words))).any():
+            raise ValueError(
+                f"The word numbers go from {tokens.min()} to {tokens.max()}; 0 to "
+                f"{len(self.words)} were expected, as the condition's encode([...]) gives them."
             )
         states, _ = self.read(self.embedding(tokens))
         count = (tokens > 0).sum(1)
@@ -175,6 +191,7 @@ class Picture(nn.Module):
 
     def forward(self, picture: Tensor) -> Tensor:
         """Return ``[B, width]``."""
+        _check_tensor(picture, "The picture is")
         if picture.dim() != 4 or tuple(picture.shape[1:]) != self.shape:
             raise ValueError(
                 f"The picture has shape {list(picture.shape)}; "
@@ -209,3 +226,11 @@ class Joined(nn.Module):
 
     def hide(self, rows: Tensor, *context: Tensor) -> tuple[Tensor, ...]:
         return tuple(t for c, part in self._parts(context) for t in c.hide(rows, *part))
+
+
+def _check_tensor(value: object, what: str) -> None:
+    if not isinstance(value, Tensor):
+        raise TypeError(
+            f"{what} a {type(value).__name__}; a torch tensor with one row for each image was "
+            "expected."
+        )

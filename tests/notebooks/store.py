@@ -87,7 +87,9 @@ def main(argv: list[str] | None = None) -> int:
         os.environ["COURSE_NOTES"] = notes  # the stored pages show no one's answers
         from course_lib.data import load
 
-        load("strokes", progress=False)  # no page shows the bar of a cold cache
+        # No page shows the bar of a cold cache.
+        load("strokes", progress=False)
+        load("strokes", color=True, size=20, num_train=12_000, num_test=2000, progress=False)
         for path in options.notebooks:
             start = time.monotonic()
             try:
