@@ -1,4 +1,4 @@
-"""PSNR, sharpness, diversity and calibration, against closed forms and answers known to be right."""
+"""PSNR, sharpness, diversity and calibration, against closed forms and made answers."""
 
 import math
 
@@ -21,7 +21,7 @@ def test_psnr_against_loops():
     x, y = torch.rand(2, 3, 2, 4, 5, dtype=float64)
     expected = []
     for a, b in zip(x, y, strict=True):
-        squares = [(p - q) ** 2 for p, q in zip(a.flatten().tolist(), b.flatten().tolist())]
+        squares = [d**2 for d in (a - b).flatten().tolist()]
         expected.append(-10 * math.log10(sum(squares) / len(squares)))
     found = psnr(x, y)
     assert found.shape == (3,) and found.tolist() == pytest.approx(expected)
@@ -191,7 +191,7 @@ S = X.expand(3, -1, -1, -1, -1)
         (lambda: psnr(X[0], X[0]), ValueError, r"x has shape \[1, 4, 4\]"),
         (lambda: sharpness(X.byte()), TypeError, "holds torch.uint8"),
         (lambda: diversity(X), ValueError, r"samples is \[2, 1, 4, 4\]; answers \[K, B"),
-        (lambda: diversity(S[:1]), ValueError, "samples holds 1 answers"),
+        (lambda: diversity(S[:1]), ValueError, "samples holds one answer"),
         (lambda: diversity(S + 1), ValueError, "samples has pixels"),
         (lambda: reliability(S, X[:1]), ValueError, "samples has shape"),
         (lambda: reliability(S[:, :1], X[:1]), ValueError, "at least two"),
