@@ -26,7 +26,7 @@ lab: $(VENV)/.lab  ## install the course and open JupyterLab at the first notebo
 lab test: export OMP_WAIT_POLICY ?= PASSIVE
 # Two processes share the test files, and a file stays whole. ARGS="-n 0" takes one, to use a debugger.
 test: lint  ## install what the tests need and run them all (TESTS=tests/data ARGS="-k strokes")
-	$(py) -m pytest -n 2 --dist loadscope --nbval-lax --nbval-current-env --nbval-cell-timeout=120 $(ARGS) $(TESTS)
+	$(py) -m pytest -n 2 --dist loadscope --nbval-lax --nbval-current-env --nbval-cell-timeout=300 $(ARGS) $(TESTS)
 
 lint: $(VENV)/.test  ## look at the style of code and notebooks
 	$(py) -m ruff check

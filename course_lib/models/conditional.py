@@ -16,7 +16,15 @@ from torch import distributions as td
 from course_lib import bounds
 from course_lib.errors import check_number, check_whole
 from course_lib.models.likelihoods import make_likelihood
-from course_lib.models.vae import VAE, dense, full_precision, initialize, normal
+from course_lib.models.vae import (
+    VAE,
+    check_shape,
+    check_widths,
+    dense,
+    full_precision,
+    initialize,
+    normal,
+)
 
 __all__ = ["ConditionalVAE", "cfg_logits", "conditional_vae", "sometimes_hidden"]
 
@@ -188,7 +196,8 @@ def conditional_vae(
         learned_prior: p(z|c) from a network with one hidden layer. Samples then obey c far more
             often than with N(0, I), where z may land where no image of this c has its code.
     """
-    latent_dim = check_whole(latent_dim, "latent_dim")
+    image_shape, latent_dim = check_shape(image_shape), check_whole(latent_dim, "latent_dim")
+    hidden = check_widths(hidden)
     head, pixels = make_likelihood(likelihood), math.prod(image_shape)
     out_shape = (image_shape[0] * head.parameters_per_channel, *image_shape[1:])
     encoder = nn.Sequential(*dense(pixels + condition.width, *hidden, 2 * latent_dim))

@@ -169,10 +169,11 @@ class Captions(nn.Module):
 class Picture(nn.Module):
     """An image in another state, ``[B, C, H, W]``: small, noisy, or with its mask beside it.
 
-    An all-zero picture says nothing.
+    An all-zero picture says nothing. Where a black picture says something, hand in a mask as one
+    more channel, as :func:`course_lib.data.degrade.hide` makes it.
 
     Args:
-        shape: ``(C, H, W)`` of the condition.
+        shape: ``(C, H, W)`` of the condition, the mask counted.
         width: of the vector, from one hidden layer of the same width.
     """
 
@@ -196,6 +197,12 @@ class Picture(nn.Module):
             raise ValueError(
                 f"The picture has shape {list(picture.shape)}; "
                 f"[B, {', '.join(map(str, self.shape))}] was expected by this model."
+            )
+        dtype = self.network[1].weight.dtype
+        if picture.dtype != dtype:
+            raise TypeError(
+                f"The picture holds {picture.dtype}, but the weights of this model are {dtype}. "
+                f"Convert it with .to({dtype}), and divide 8-bit pixels by 255."
             )
         return self.network(picture)
 

@@ -153,10 +153,8 @@ def mlp_vae(
     if activation not in ACTIVATIONS:
         raise unknown("activation", activation, ACTIVATIONS)
     act = ACTIVATIONS[activation]
-    image_shape, latent_dim = _check_shape(image_shape), check_whole(latent_dim, "latent_dim")
-    if not isinstance(hidden, Sequence) or isinstance(hidden, str):
-        raise TypeError(f"hidden is {hidden!r}; a sequence of widths was expected, such as (400,).")
-    hidden = [check_whole(width, "a width in hidden") for width in hidden]
+    image_shape, latent_dim = check_shape(image_shape), check_whole(latent_dim, "latent_dim")
+    hidden = check_widths(hidden)
     head = make_likelihood(likelihood)
     pixels = math.prod(image_shape)
     channels = image_shape[0] * head.parameters_per_channel
@@ -198,7 +196,7 @@ def conv_vae(
         hidden: width of the dense layer.
         likelihood: a name in ``LIKELIHOODS``.
     """
-    image_shape = _check_shape(image_shape)
+    image_shape = check_shape(image_shape)
     latent_dim = check_whole(latent_dim, "latent_dim")
     width, hidden = check_whole(width, "width"), check_whole(hidden, "hidden")
     if min(image_shape[1:]) < 4:
@@ -299,7 +297,7 @@ def initialize(network: nn.Sequential) -> nn.Sequential:
     return network
 
 
-def _check_shape(image_shape: Sequence[int]) -> tuple[int, int, int]:
+def check_shape(image_shape: Sequence[int]) -> tuple[int, int, int]:
     """Return ``image_shape`` as plain numbers, which a checkpoint can hold."""
     try:
         channels, height, width = (check_whole(n, "image_shape") for n in image_shape)
@@ -309,3 +307,10 @@ def _check_shape(image_shape: Sequence[int]) -> tuple[int, int, int]:
             "was expected, such as (1, 28, 28)."
         ) from None
     return channels, height, width
+
+
+def check_widths(hidden: Sequence[int]) -> list[int]:
+    """Return the widths of hidden layers as plain numbers."""
+    if not isinstance(hidden, Sequence) or isinstance(hidden, str):
+        raise TypeError(f"hidden is {hidden!r}; a sequence of widths was expected, such as (400,).")
+    return [check_whole(width, "a width in hidden") for width in hidden]

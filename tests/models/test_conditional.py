@@ -1,6 +1,7 @@
 """The conditional VAE against sums and integrals, its guidance, and what it refuses."""
 
 import math
+import re
 from itertools import product
 
 import pytest
@@ -232,3 +233,16 @@ def test_context_of_unequal_lengths_is_refused():
     model = conditional_vae(Joined(Labels(3), Labels(2)), (1, 4, 4), 2, (8,))
     with pytest.raises(ValueError, match=r"context has \[3, 2\] rows"):
         model.sample(torch.zeros(3, dtype=torch.int64), torch.zeros(2, dtype=torch.int64))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"hidden": 300}, TypeError, "hidden is 300; a sequence of widths"),
+        ({"hidden": (0,)}, ValueError, "a width in hidden is 0"),
+        ({"image_shape": (28, 28)}, ValueError, "image_shape is (28, 28)"),
+    ],
+)
+def test_sizes_that_make_no_network_are_refused(arguments, error, message):
+    with pytest.raises(error, match=re.escape(message)):
+        conditional_vae(Labels(10), **arguments)

@@ -184,3 +184,9 @@ def test_joined_conditions_stand_side_by_side():
     assert (both(*hidden)[0] == 0).all() and torch.equal(both(*hidden)[1], both(y, v, w)[1])
     with pytest.raises(ValueError, match="No condition was given"):
         Joined()
+
+
+def test_a_picture_of_another_type_is_refused():
+    for picture in (torch.zeros(2, 1, 3, 3, dtype=torch.uint8), torch.zeros(2, 1, 3, 3).double()):
+        with pytest.raises(TypeError, match="The picture holds"):
+            Picture((1, 3, 3))(picture)
