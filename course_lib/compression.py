@@ -1,0 +1,367 @@
+"""Lossless compression with a VAE: bits-back coding, at a rate of -ELBO bits.
+
+For an image: take z off a stack of bits with q(z|x), put x on it with p(x|z), then z with p(z). The
+stack has grown by -log2 p(x|z) - log2 p(z) + log2 q(z|x) bits, which is -ELBO on average: the bits
+that chose z are read back by whoever decodes. Images go in groups, so that networks and coder
+work on arrays. What a group takes off must be there already, so groups begin with one image and
+grow with the stack; below the first lie bits that were made up, which are part of the file.
+
+The networks are evaluated in float64 and what the coder sees is rounded to a grid, so that a file
+can be read with another number of threads or on another machine; a digest of the images tells if
+that ever fails.
+
+Sources: Townsend et al. 2019 (arXiv 1901.04866); Hinton & van Camp 1993. The coder (asymmetric
+numeral systems, Duda 2009) is that of ``constriction``.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import math
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch import distributions as td
+
+from course_lib.distributions import NormalMixture
+from course_lib.errors import check_images, check_whole
+from course_lib.models.likelihoods import Bernoulli, DiscretizedLogistic
+
+__all__ = ["Compressed", "compress", "decompress", "model_identity"]
+
+MAGIC = b"course_lib bits-back 1\n"
+STEP = 1 / 64  # between neighboring values of a latent; the posterior's sigma is rarely below 0.05
+REACH = 32  # latents lie between -REACH and REACH
+MAX_GROUP = 256
+# Probabilities are multiples of 2^-20 and never 0 or 1: what that costs is about 1e-6 bits a pixel.
+GRID = 2**20
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """What :func:`compress` made.
+
+    Attributes:
+        data: the file.
+        num_images: how many images are in it.
+        num_dims: pixels times channels of each.
+        initial_bits: made-up bits below the first image, part of the file.
+    """
+
+    data: bytes
+    num_images: int
+    num_dims: int
+    initial_bits: int
+
+    @property
+    def bits_per_dim(self) -> float:
+        """Of the whole file, header and initial bits included."""
+        return 8 * len(self.data) / (self.num_images * self.num_dims)
+
+
+def model_identity(model: nn.Module) -> str:
+    """Return a digest of the weights: 16 hexadecimal digits that two models hardly ever share."""
+    digest = hashlib.sha256(repr(getattr(model, "spec", None)).encode())
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode() + str(tuple(value.shape)).encode())
+        digest.update(value.detach().cpu().contiguous().double().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+@torch.no_grad()
+def compress(
+    model: nn.Module, x: Tensor, *, max_group: int = MAX_GROUP, progress: bool = False
+) -> Compressed:
+    """Code images without loss.
+
+    Args:
+        model: a trained VAE with normal posterior and a Bernoulli or discretized logistic
+            likelihood.
+        x: images ``[N, C, H, W]``: 0 and 1 for a Bernoulli likelihood, else multiples of 1/255.
+        max_group: the most images coded together; more is faster.
+        progress: show a bar.
+
+    Raises:
+        TypeError: a likelihood, posterior or prior that this coder does not know.
+        ValueError: images of another size, or pixels that the likelihood does not know.
+    """
+    check_images(x)
+    max_group = check_whole(max_group, "max_group")
+    coding = _Coding(model)
+    x = x.cpu()
+    symbols = coding.symbols(x)
+    # Enough for one image, whatever its z: a latent takes at most the 24 bits of the coder.
+    words = 2 + coding.latents * 24 // 32 + 1
+    stack = coding.ans(_made_up(words), seal=True)
+    done, groups = 0, []
+    with _bar(len(x), progress) as bar:
+        while done < len(x):
+            # Half of what lies there, so that rare expensive latents do not reach the bottom.
+            afford = int(0.5 * stack.num_bits() / coding.bits_per_latents)
+            size = max(1, min(afford, max_group, len(x) - done))
+            group = slice(done, done + size)
+            coding.push(stack, symbols[group])
+            groups.append(size)
+            done += size
+            bar.update(size)
+    payload = stack.get_compressed().astype("<u4").tobytes()
+    header = {
+        "model": model_identity(model),
+        "shape": list(x.shape),
+        "levels": coding.levels,
+        "groups": [[size, len(list(same))] for size, same in groupby(groups)],
+        "initial_words": words,
+        "images": _digest(symbols),
+    }
+    head = json.dumps(header, separators=(",", ":")).encode()
+    body = MAGIC + struct.pack("<I", len(head)) + head + payload
+    data = body + hashlib.sha256(body).digest()[:16]
+    return Compressed(data, len(x), math.prod(x.shape[1:]), 32 * words)
+
+
+@torch.no_grad()
+def decompress(model: nn.Module, data: bytes, *, progress: bool = False) -> Tensor:
+    """Return the images ``[N, C, H, W]`` that :func:`compress` coded with this model.
+
+    Raises:
+        ValueError: the file is truncated, altered or of another kind, or coded with another model.
+    """
+    header, payload = _read(data)
+    own = model_identity(model)
+    if header["model"] != own:
+        raise ValueError(
+            f"The file was coded with model {header['model']} and this is model {own}; only the "
+            "checkpoint that coded it can decode it."
+        )
+    coding = _Coding(model)
+    stack = coding.ans(np.frombuffer(payload, "<u4").astype(np.uint32))
+    sizes = [size for size, times in header["groups"] for _ in range(times)]
+    parts: list[np.ndarray] = []
+    with _bar(sum(sizes), progress) as bar:
+        for size in reversed(sizes):
+            parts.append(coding.pop(stack, size))
+            bar.update(size)
+    symbols = np.concatenate(parts[::-1])
+    rest = stack.get_compressed(unseal=True)
+    if _digest(symbols) != header["images"] or not np.array_equal(
+        rest, _made_up(header["initial_words"])
+    ):
+        raise ValueError(
+            "The file is whole, but decoding it here gave other images than were coded: the "
+            "networks rounded differently on the two machines. Decode it where it was coded."
+        )
+    top = header["levels"] - 1
+    return (torch.from_numpy(symbols).float() / top).reshape(header["shape"])
+
+
+class _Coding:
+    """A model as the stack sees it: pushes and pops whole groups of images."""
+
+    def __init__(self, model: nn.Module):
+        try:
+            import constriction
+        except ImportError:
+            raise ImportError(
+                "Compression needs the package constriction: pip install constriction, or "
+                "pip install --editable '.[lab]'."
+            ) from None
+        self.ans, self.families = constriction.stream.stack.AnsCoder, constriction.stream.model
+        head = getattr(model, "head", None)
+        if not isinstance(head, Bernoulli | DiscretizedLogistic):
+            raise TypeError(
+                f"The likelihood is {type(head).__name__}, and bits are about discrete pixels; a "
+                "model with likelihood bernoulli or discretized_logistic was expected."
+            )
+        self.levels = 2 if isinstance(head, Bernoulli) else 256
+        # A copy, on the CPU and in float64: the caller's model stays as it is.
+        self.model = copy.deepcopy(model).cpu().double().eval()
+        self.shape = tuple(model.image_shape)
+        p = self.model.prior()
+        self.mixture = isinstance(p, NormalMixture)
+        if not self.mixture:
+            self.prior = _normal_parameters(p, "prior")
+        self.latents = model.latent_dim
+        self.bits_per_latents = self.latents * math.log2(2 * REACH / STEP)
+        limit = round(REACH / STEP)
+        self.grid = self.families.QuantizedGaussian(-limit, limit)
+        self.coin = self.families.Bernoulli(perfect=False)
+        self.parts = self.families.Categorical(perfect=False)
+
+    def symbols(self, x: Tensor) -> np.ndarray:
+        """Pixels as whole numbers ``[N, pixels]``, uint8."""
+        if tuple(x.shape[1:]) != self.shape:
+            raise ValueError(
+                f"x has shape {list(x.shape)}; the model was trained on images "
+                f"[N, {', '.join(map(str, self.shape))}]."
+            )
+        top = self.levels - 1
+        whole = torch.round(x * top)
+        if not torch.allclose(x * top, whole, rtol=0, atol=1e-3):
+            what = "0 or 1: binarize the images" if top == 1 else "multiples of 1/255"
+            raise ValueError(f"x has pixels in between; this likelihood expects {what}.")
+        return whole.flatten(1).to(torch.uint8).numpy()
+
+    def push(self, stack, symbols: np.ndarray) -> None:
+        k = stack.decode(self.grid, *self._posterior(symbols))
+        z = self._values(k, len(symbols))
+        self._push_pixels(stack, self._pixels(z), symbols)
+        self._push_latents(stack, k, z)
+
+    def pop(self, stack, count: int) -> np.ndarray:
+        k = self._pop_latents(stack, count)
+        z = self._values(k, count)
+        symbols = self._pop_pixels(stack, self._pixels(z))
+        stack.encode_reverse(k, self.grid, *self._posterior(symbols))
+        return symbols
+
+    def _values(self, k: np.ndarray, count: int) -> Tensor:
+        return torch.from_numpy(k * STEP).reshape(count, self.latents)
+
+    def _posterior(self, symbols: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        # From the symbols both ways: a float32 pixel is not the double that a decoder computes.
+        x = (torch.from_numpy(symbols).double() / (self.levels - 1)).reshape(-1, *self.shape)
+        return _normal_parameters(self.model.posterior(x), "posterior")
+
+    # the prior
+
+    def _push_latents(self, stack, k: np.ndarray, z: Tensor) -> None:
+        if not self.mixture:
+            stack.encode_reverse(k, self.grid, *self._tiled(len(z)))
+            return
+        # Of a mixture, the component too is chosen by bits that come back: p(c|z) is known.
+        c = stack.decode(self.parts, self._responsibilities(z))
+        stack.encode_reverse(k, self.grid, *self._component(c))
+        stack.encode_reverse(c, self.parts, self._weights(len(z)))
+
+    def _pop_latents(self, stack, count: int) -> np.ndarray:
+        if not self.mixture:
+            return stack.decode(self.grid, *self._tiled(count))
+        c = stack.decode(self.parts, self._weights(count))
+        k = stack.decode(self.grid, *self._component(c))
+        stack.encode_reverse(c, self.parts, self._responsibilities(self._values(k, count)))
+        return k
+
+    def _tiled(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        mean, std = self.prior
+        return np.tile(mean, count), np.tile(std, count)
+
+    def _component(self, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        p = self.model.prior().component_distribution.base_dist
+        return _on_grid(p.loc[c]), _on_grid(p.scale[c], low=STEP / 64)
+
+    def _weights(self, count: int) -> np.ndarray:
+        return _rounded(self.model.prior().mixture_distribution.probs.expand(count, -1))
+
+    def _responsibilities(self, z: Tensor) -> np.ndarray:
+        return _rounded(torch.softmax(self.model.prior().log_joint(z), -1))
+
+    # the pixels
+
+    def _pixels(self, z: Tensor) -> td.Distribution:
+        return self.model.likelihood(z).base_dist
+
+    def _push_pixels(self, stack, p: td.Distribution, symbols: np.ndarray) -> None:
+        if self.levels == 2:
+            stack.encode_reverse(symbols.ravel().astype(np.int32), self.coin, _chances(p.probs))
+            return
+        planes = list(_planes(p, torch.from_numpy(symbols).long()))
+        for bits, chances in reversed(planes):
+            stack.encode_reverse(bits, self.coin, chances)
+
+    def _pop_pixels(self, stack, p: td.Distribution) -> np.ndarray:
+        count = p.batch_shape[0]
+        if self.levels == 2:
+            return stack.decode(self.coin, _chances(p.probs)).astype(np.uint8).reshape(count, -1)
+        low = torch.zeros(p.batch_shape, dtype=torch.long).flatten(1)
+        for width in _WIDTHS:
+            bits = stack.decode(self.coin, _chances(_upper_half(p, low, width)))
+            low = low + width * torch.from_numpy(bits.astype(np.int64)).reshape(low.shape)
+        return low.numpy().astype(np.uint8)
+
+
+_WIDTHS = (128, 64, 32, 16, 8, 4, 2, 1)  # half of the interval that a bit decides
+
+
+def _planes(p, level: Tensor) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield for each bit of 8-bit pixels, the highest first, its values and chances of being 1."""
+    for width in _WIDTHS:
+        low = level // (2 * width) * (2 * width)
+        bits = (level - low >= width).numpy().ravel().astype(np.int32)
+        yield bits, _chances(_upper_half(p, low, width))
+
+
+def _upper_half(p, low: Tensor, width: int) -> Tensor:
+    """P(level >= low + width | low <= level < low + 2 width) under a discretized logistic.
+
+    With a < m < b the logits of its CDF at the edges, that is
+    sigmoid(-m) (1 - exp(m - b)) / (sigmoid(-a) (1 - exp(a - b))), in which nothing cancels.
+    """
+    loc, scale = p.loc.flatten(1), torch.exp(p.log_scale.flatten(1).clamp(-30, 30))
+
+    def logit(edge: Tensor) -> Tensor:
+        inside = ((edge - 0.5) / 255 - loc) / scale
+        return inside.masked_fill(edge <= 0, -math.inf).masked_fill(edge >= 256, math.inf)
+
+    a, m, b = logit(low), logit(low + width), logit(low + 2 * width)
+    ratio = torch.exp(torch.nn.functional.softplus(a) - torch.nn.functional.softplus(m))
+    return ratio * torch.expm1(m - b) / torch.expm1(a - b)
+
+
+def _chances(p: Tensor) -> np.ndarray:
+    """Probabilities of ones on the coder's grid, never 0 or 1, ``[count]``."""
+    whole = torch.round(torch.nan_to_num(p, nan=0.5) * GRID).clamp(1, GRID - 1)
+    return (whole / GRID).numpy().ravel()
+
+
+def _rounded(p: Tensor) -> np.ndarray:
+    """Rows of probabilities as multiples of 1/GRID (the coder normalizes them)."""
+    return np.ascontiguousarray((torch.round(p * GRID).clamp(min=1) / GRID).numpy())
+
+
+def _on_grid(value: Tensor, low: float | None = None) -> np.ndarray:
+    """A mean or a standard deviation in steps of the latent grid, rounded so that it repeats."""
+    if low is not None:
+        value = value.clamp(min=low)
+    return np.ascontiguousarray((torch.round(value / STEP * 4096) / 4096).numpy().ravel())
+
+
+def _normal_parameters(d: td.Distribution, name: str) -> tuple[np.ndarray, np.ndarray]:
+    if not isinstance(d, td.Independent) or not isinstance(d.base_dist, td.Normal):
+        raise TypeError(
+            f"The {name} is a {type(d).__name__}; independent normals were expected by this coder."
+        )
+    return _on_grid(d.base_dist.loc), _on_grid(d.base_dist.scale, low=STEP / 64)
+
+
+def _made_up(words: int) -> np.ndarray:
+    """The bits below the first image: from a fixed seed, so that a decoder can check them."""
+    return np.random.Generator(np.random.PCG64(0)).integers(0, 2**32, words, dtype=np.uint32)
+
+
+def _digest(symbols: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(symbols).tobytes()).hexdigest()[:16]
+
+
+def _bar(total: int, progress: bool):
+    from tqdm import tqdm
+
+    return tqdm(total=total, unit="image", disable=not progress)
+
+
+def _read(data: bytes) -> tuple[dict, bytes]:
+    """Return header and payload of a file, or say what is wrong with it."""
+    if not data.startswith(MAGIC):
+        raise ValueError("The file was not written by compress, or its beginning is damaged.")
+    body, seal = data[:-16], data[-16:]
+    if len(data) < len(MAGIC) + 20 or hashlib.sha256(body).digest()[:16] != seal:
+        raise ValueError("The file is truncated or altered. Restore it from a copy.")
+    start = len(MAGIC) + 4
+    (length,) = struct.unpack("<I", body[len(MAGIC) : start])
+    return json.loads(body[start : start + length]), body[start + length :]
