@@ -37,8 +37,8 @@ from course_lib.models.likelihoods import Bernoulli, DiscretizedLogistic
 __all__ = ["Compressed", "compress", "decompress", "model_identity"]
 
 MAGIC = b"course_lib bits-back 1\n"
-STEP = 1 / 64  # between neighboring values of a latent; the posterior's sigma is rarely below 0.05
-REACH = 32  # latents lie between -REACH and REACH
+CELLS = 2**16  # of a latent, equally likely under N(0, 1): near zero they are 4e-5 wide
+ONE = 2**24  # chances of cells are multiples of 1/ONE
 MAX_GROUP = 256
 # Probabilities are multiples of 2^-20 and never 0 or 1: what that costs is about 1e-6 bits a pixel.
 GRID = 2**20
@@ -97,17 +97,16 @@ def compress(
     coding = _Coding(model)
     x = x.cpu()
     symbols = coding.symbols(x)
-    # Enough for one image, whatever its z: a latent takes at most the 24 bits of the coder.
-    words = 2 + coding.latents * 24 // 32 + 1
+    # Enough for one image: drawing a latent takes 24 bits off and puts back what it did not use.
+    words = 3 + coding.latents * 24 // 32
     stack = coding.ans(_made_up(words), seal=True)
     done, groups = 0, []
     with _bar(len(x), progress) as bar:
         while done < len(x):
-            # Half of what lies there, so that rare expensive latents do not reach the bottom.
-            afford = int(0.5 * stack.num_bits() / coding.bits_per_latents)
+            afford = (stack.num_bits() - 64) // (24 * coding.latents)
             size = max(1, min(afford, max_group, len(x) - done))
             group = slice(done, done + size)
-            coding.push(stack, symbols[group])
+            coding.push(stack, symbols[group], len(groups))
             groups.append(size)
             done += size
             bar.update(size)
@@ -145,8 +144,8 @@ def decompress(model: nn.Module, data: bytes, *, progress: bool = False) -> Tens
     sizes = [size for size, times in header["groups"] for _ in range(times)]
     parts: list[np.ndarray] = []
     with _bar(sum(sizes), progress) as bar:
-        for size in reversed(sizes):
-            parts.append(coding.pop(stack, size))
+        for number, size in reversed(list(enumerate(sizes))):
+            parts.append(coding.pop(stack, size, number))
             bar.update(size)
     symbols = np.concatenate(parts[::-1])
     rest = stack.get_compressed(unseal=True)
@@ -188,9 +187,7 @@ class _Coding:
         if not self.mixture:
             self.prior = _normal_parameters(p, "prior")
         self.latents = model.latent_dim
-        self.bits_per_latents = self.latents * math.log2(2 * REACH / STEP)
-        limit = round(REACH / STEP)
-        self.grid = self.families.QuantizedGaussian(-limit, limit)
+        self.even = self.families.Uniform()
         self.coin = self.families.Bernoulli(perfect=False)
         self.parts = self.families.Categorical(perfect=False)
 
@@ -208,53 +205,90 @@ class _Coding:
             raise ValueError(f"x has pixels in between; this likelihood expects {what}.")
         return whole.flatten(1).to(torch.uint8).numpy()
 
-    def push(self, stack, symbols: np.ndarray) -> None:
-        k = stack.decode(self.grid, *self._posterior(symbols))
+    def push(self, stack, symbols: np.ndarray, group: int) -> None:
+        k = self._pop_cells(stack, _cells, *self._posterior(symbols), group)
         z = self._values(k, len(symbols))
         self._push_pixels(stack, self._pixels(z), symbols)
         self._push_latents(stack, k, z)
 
-    def pop(self, stack, count: int) -> np.ndarray:
+    def pop(self, stack, count: int, group: int) -> np.ndarray:
         k = self._pop_latents(stack, count)
         z = self._values(k, count)
         symbols = self._pop_pixels(stack, self._pixels(z))
-        stack.encode_reverse(k, self.grid, *self._posterior(symbols))
+        self._push_cells(stack, k, _cells, *self._posterior(symbols), group)
         return symbols
 
     def _values(self, k: np.ndarray, count: int) -> Tensor:
-        return torch.from_numpy(k * STEP).reshape(count, self.latents)
+        middle = (torch.from_numpy(k).double() + 0.5) / CELLS
+        return torch.special.ndtri(middle).reshape(count, self.latents)
 
-    def _posterior(self, symbols: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _posterior(self, symbols: np.ndarray) -> tuple[Tensor, Tensor]:
         # From the symbols both ways: a float32 pixel is not the double that a decoder computes.
         x = (torch.from_numpy(symbols).double() / (self.levels - 1)).reshape(-1, *self.shape)
         return _normal_parameters(self.model.posterior(x), "posterior")
 
-    # the prior
+    # the latents
+
+    def _pop_cells(
+        self, stack, cells, mean: Tensor, std: Tensor, group: int | None = None
+    ) -> np.ndarray:
+        """Draw a cell of every latent, ``[count]``: the one in which a number of 24 bits falls.
+
+        How far into the cell it fell goes back onto the stack, so that -log2 P(cell) bits are used.
+        Where a ``group`` is named, the numbers are shuffled first: what lies on the stack are the
+        latents of the group before, and z would follow them instead of q(z|x).
+        """
+        u = stack.decode(self.even, np.full(len(mean), ONE, np.int32))
+        u = torch.from_numpy((u.astype(np.int64) + _shift(group, len(u))) % ONE)
+        z = mean + std * torch.special.ndtri((u + 0.5) / ONE)
+        k = (torch.special.ndtr(z) * CELLS).long().clamp(0, CELLS - 1)
+        while True:  # rounding may have led into a neighbor
+            low, high = cells(k, mean, std), cells(k + 1, mean, std)
+            move = (u >= high).long() - (u < low).long()
+            if not move.any():
+                break
+            k += move
+        inside, room = (u - low).numpy().astype(np.int32), (high - low).numpy().astype(np.int32)
+        several = room > 1  # of one place there is nothing to say
+        stack.encode_reverse(inside[several], self.even, room[several])
+        return k.numpy()
+
+    def _push_cells(
+        self, stack, k: np.ndarray, cells, mean: Tensor, std: Tensor, group: int | None = None
+    ) -> None:
+        """The inverse of :meth:`_pop_cells`."""
+        at = torch.from_numpy(k)
+        low, high = cells(at, mean, std), cells(at + 1, mean, std)
+        room, u = (high - low).numpy().astype(np.int32), low.numpy().copy()
+        several = room > 1
+        u[several] += stack.decode(self.even, room[several])
+        u = (u - _shift(group, len(u))) % ONE
+        stack.encode_reverse(u.astype(np.int32), self.even, np.full(len(u), ONE, np.int32))
 
     def _push_latents(self, stack, k: np.ndarray, z: Tensor) -> None:
         if not self.mixture:
-            stack.encode_reverse(k, self.grid, *self._tiled(len(z)))
+            self._push_cells(stack, k, _roomy_cells, *self._tiled(len(z)))
             return
         # Of a mixture, the component too is chosen by bits that come back: p(c|z) is known.
         c = stack.decode(self.parts, self._responsibilities(z))
-        stack.encode_reverse(k, self.grid, *self._component(c))
+        self._push_cells(stack, k, _roomy_cells, *self._component(c))
         stack.encode_reverse(c, self.parts, self._weights(len(z)))
 
     def _pop_latents(self, stack, count: int) -> np.ndarray:
         if not self.mixture:
-            return stack.decode(self.grid, *self._tiled(count))
+            return self._pop_cells(stack, _roomy_cells, *self._tiled(count))
         c = stack.decode(self.parts, self._weights(count))
-        k = stack.decode(self.grid, *self._component(c))
+        k = self._pop_cells(stack, _roomy_cells, *self._component(c))
         stack.encode_reverse(c, self.parts, self._responsibilities(self._values(k, count)))
         return k
 
-    def _tiled(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+    def _tiled(self, count: int) -> tuple[Tensor, Tensor]:
         mean, std = self.prior
-        return np.tile(mean, count), np.tile(std, count)
+        return mean.repeat(count), std.repeat(count)
 
-    def _component(self, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _component(self, c: np.ndarray) -> tuple[Tensor, Tensor]:
         p = self.model.prior().component_distribution.base_dist
-        return _on_grid(p.loc[c]), _on_grid(p.scale[c], low=STEP / 64)
+        return _repeatable(p.loc[c]), _repeatable(p.scale[c]).clamp(min=2.0**-20)
 
     def _weights(self, count: int) -> np.ndarray:
         return _rounded(self.model.prior().mixture_distribution.probs.expand(count, -1))
@@ -325,24 +359,45 @@ def _rounded(p: Tensor) -> np.ndarray:
     return np.ascontiguousarray((torch.round(p * GRID).clamp(min=1) / GRID).numpy())
 
 
-def _on_grid(value: Tensor, low: float | None = None) -> np.ndarray:
-    """A mean or a standard deviation in steps of the latent grid, rounded so that it repeats."""
-    if low is not None:
-        value = value.clamp(min=low)
-    return np.ascontiguousarray((torch.round(value / STEP * 4096) / 4096).numpy().ravel())
+def _cells(k: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """The CDF of normals at the lower edge of cell ``k``, in units of 1/ONE, ``[count]``.
+
+    A cell may be empty: none that is drawn is.
+    """
+    edge = torch.special.ndtri(k.double() / CELLS)  # -inf at 0, inf at CELLS
+    return torch.round(torch.special.ndtr((edge - mean) / std) * ONE).long()
 
 
-def _normal_parameters(d: td.Distribution, name: str) -> tuple[np.ndarray, np.ndarray]:
+def _roomy_cells(k: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """The same with room for every cell, since a prior has to code whatever was drawn."""
+    edge = torch.special.ndtri(k.double() / CELLS)
+    share = torch.special.ndtr((edge - mean) / std)
+    return torch.round(share * (ONE - CELLS)).long() + k
+
+
+def _repeatable(value: Tensor) -> Tensor:
+    """Parameters without the last digits, in which machines differ, ``[count]``."""
+    return (torch.round(value * 2**20).clamp(min=-(2.0**40), max=2.0**40) / 2**20).flatten()
+
+
+def _normal_parameters(d: td.Distribution, name: str) -> tuple[Tensor, Tensor]:
     if not isinstance(d, td.Independent) or not isinstance(d.base_dist, td.Normal):
         raise TypeError(
             f"The {name} is a {type(d).__name__}; independent normals were expected by this coder."
         )
-    return _on_grid(d.base_dist.loc), _on_grid(d.base_dist.scale, low=STEP / 64)
+    return _repeatable(d.base_dist.loc), _repeatable(d.base_dist.scale).clamp(min=2.0**-20)
 
 
 def _made_up(words: int) -> np.ndarray:
     """The bits below the first image: from a fixed seed, so that a decoder can check them."""
-    return np.random.Generator(np.random.PCG64(0)).integers(0, 2**32, words, dtype=np.uint32)
+    return np.random.PCG64(0).random_raw(words).astype(np.uint32)
+
+
+def _shift(group: int | None, count: int) -> np.ndarray | int:
+    """Numbers below ONE that shuffle the draws of a group, the same for coder and decoder."""
+    if group is None:
+        return 0
+    return (np.random.PCG64(1 + group).random_raw(count) % ONE).astype(np.int64)
 
 
 def _digest(symbols: np.ndarray) -> str:
