@@ -168,8 +168,7 @@ class _Coding:
             import constriction
         except ImportError:
             raise ImportError(
-                "Compression needs the package constriction: pip install constriction, or "
-                "pip install --editable '.[lab]'."
+                "Compression needs the package constriction: pip install constriction."
             ) from None
         self.ans, self.families = constriction.stream.stack.AnsCoder, constriction.stream.model
         head = getattr(model, "head", None)
@@ -240,14 +239,13 @@ class _Coding:
         """
         u = stack.decode(self.even, np.full(len(mean), ONE, np.int32))
         u = torch.from_numpy((u.astype(np.int64) + _shift(group, len(u))) % ONE)
-        z = mean + std * torch.special.ndtri((u + 0.5) / ONE)
-        k = (torch.special.ndtr(z) * CELLS).long().clamp(0, CELLS - 1)
-        while True:  # rounding may have led into a neighbor
-            low, high = cells(k, mean, std), cells(k + 1, mean, std)
-            move = (u >= high).long() - (u < low).long()
-            if not move.any():
-                break
-            k += move
+        # By bisection, which needs no guess: cells(k) <= u < cells(beyond) all the time.
+        k, beyond = torch.zeros_like(u), torch.full_like(u, CELLS)
+        for _ in range(CELLS.bit_length() - 1):
+            middle = (k + beyond) // 2
+            right = cells(middle, mean, std) <= u
+            k, beyond = torch.where(right, middle, k), torch.where(right, beyond, middle)
+        low, high = cells(k, mean, std), cells(beyond, mean, std)
         inside, room = (u - low).numpy().astype(np.int32), (high - low).numpy().astype(np.int32)
         several = room > 1  # of one place there is nothing to say
         stack.encode_reverse(inside[several], self.even, room[several])
@@ -288,7 +286,7 @@ class _Coding:
 
     def _component(self, c: np.ndarray) -> tuple[Tensor, Tensor]:
         p = self.model.prior().component_distribution.base_dist
-        return _repeatable(p.loc[c]), _repeatable(p.scale[c]).clamp(min=2.0**-20)
+        return _repeatable(p.loc[c], p.scale[c])
 
     def _weights(self, count: int) -> np.ndarray:
         return _rounded(self.model.prior().mixture_distribution.probs.expand(count, -1))
@@ -375,9 +373,10 @@ def _roomy_cells(k: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     return torch.round(share * (ONE - CELLS)).long() + k
 
 
-def _repeatable(value: Tensor) -> Tensor:
-    """Parameters without the last digits, in which machines differ, ``[count]``."""
-    return (torch.round(value * 2**20).clamp(min=-(2.0**40), max=2.0**40) / 2**20).flatten()
+def _repeatable(mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
+    """Both without the last digits, in which machines differ, ``[count]``; std above zero."""
+    mean, std = (torch.round(v * 2**20).clamp(-(2.0**40), 2.0**40) / 2**20 for v in (mean, std))
+    return mean.flatten(), std.clamp(min=2.0**-20).flatten()
 
 
 def _normal_parameters(d: td.Distribution, name: str) -> tuple[Tensor, Tensor]:
@@ -385,7 +384,7 @@ def _normal_parameters(d: td.Distribution, name: str) -> tuple[Tensor, Tensor]:
         raise TypeError(
             f"The {name} is a {type(d).__name__}; independent normals were expected by this coder."
         )
-    return _repeatable(d.base_dist.loc), _repeatable(d.base_dist.scale).clamp(min=2.0**-20)
+    return _repeatable(d.base_dist.loc, d.base_dist.scale)
 
 
 def _made_up(words: int) -> np.ndarray:

@@ -70,6 +70,17 @@ def test_the_worst_images_are_coded_too():
     assert torch.equal(decompress(model, compress(model, x).data), x)
 
 
+def test_latents_far_from_every_component_of_the_prior_are_coded_in_time():
+    """A narrow mixture far from the codes: cells with next to no room are found at once."""
+    torch.manual_seed(0)
+    model = mlp_vae(SHAPE, 3, (8,), prior="mixture", components=3)
+    with torch.no_grad():
+        model.learned_prior.means.fill_(3.0)
+        model.learned_prior.log_scales.fill_(-5.0)
+    x = (torch.rand(20, *SHAPE) < 0.5).float()
+    assert torch.equal(decompress(model, compress(model, x).data), x)
+
+
 def test_chances_of_the_bits_multiply_to_the_probability_of_a_pixel():
     from course_lib.compression import _WIDTHS, _upper_half
 
