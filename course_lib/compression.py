@@ -31,13 +31,13 @@ from torch import Tensor, nn
 from torch import distributions as td
 
 from course_lib.distributions import NormalMixture
-from course_lib.errors import check_images, check_whole
+from course_lib.errors import check_images, check_model, check_whole
 from course_lib.models.likelihoods import Bernoulli, DiscretizedLogistic
 
 __all__ = ["Compressed", "compress", "decompress", "model_identity"]
 
 MAGIC = b"course_lib bits-back 1\n"
-CELLS = 2**16  # of a latent, equally likely under N(0, 1): near zero they are 4e-5 wide
+CELLS = 2**16  # of a latent, equally likely under a normal with the prior's mean and deviation
 ONE = 2**24  # chances of cells are multiples of 1/ONE
 MAX_GROUP = 256
 # Probabilities are multiples of 2^-20 and never 0 or 1: what that costs is about 1e-6 bits a pixel.
@@ -53,12 +53,14 @@ class Compressed:
         num_images: how many images are in it.
         num_dims: pixels times channels of each.
         initial_bits: made-up bits below the first image, part of the file.
+        header_bits: of the header and the seal: all that is not on the stack of bits.
     """
 
     data: bytes
     num_images: int
     num_dims: int
     initial_bits: int
+    header_bits: int
 
     @property
     def bits_per_dim(self) -> float:
@@ -90,7 +92,8 @@ def compress(
 
     Raises:
         TypeError: a likelihood, posterior or prior that this coder does not know.
-        ValueError: images of another size, or pixels that the likelihood does not know.
+        ValueError: images of another size, pixels that the likelihood does not know, or a model
+            that returns NaN or infinity.
     """
     check_images(x)
     max_group = check_whole(max_group, "max_group")
@@ -122,7 +125,8 @@ def compress(
     head = json.dumps(header, separators=(",", ":")).encode()
     body = MAGIC + struct.pack("<I", len(head)) + head + payload
     data = body + hashlib.sha256(body).digest()[:16]
-    return Compressed(data, len(x), math.prod(x.shape[1:]), 32 * words)
+    around = 8 * (len(data) - len(payload))
+    return Compressed(data, len(x), math.prod(x.shape[1:]), 32 * words, around)
 
 
 @torch.no_grad()
@@ -130,6 +134,7 @@ def decompress(model: nn.Module, data: bytes, *, progress: bool = False) -> Tens
     """Return the images ``[N, C, H, W]`` that :func:`compress` coded with this model.
 
     Raises:
+        TypeError: ``data`` is not the content of a file.
         ValueError: the file is truncated, altered or of another kind, or coded with another model.
     """
     header, payload = _read(data)
@@ -171,20 +176,24 @@ class _Coding:
                 "Compression needs the package constriction: pip install constriction."
             ) from None
         self.ans, self.families = constriction.stream.stack.AnsCoder, constriction.stream.model
+        check_model(model)
         head = getattr(model, "head", None)
         if not isinstance(head, Bernoulli | DiscretizedLogistic):
             raise TypeError(
                 f"The likelihood is {type(head).__name__}, and bits are about discrete pixels; a "
                 "model with likelihood bernoulli or discretized_logistic was expected."
             )
-        self.levels = 2 if isinstance(head, Bernoulli) else 256
+        self.levels = getattr(head, "levels", 2)
+        if self.levels not in (2, 256):
+            raise TypeError(f"The pixels have {self.levels} levels; this coder knows 2 and 256.")
         # A copy, on the CPU and in float64: the caller's model stays as it is.
         self.model = copy.deepcopy(model).cpu().double().eval()
         self.shape = tuple(model.image_shape)
         p = self.model.prior()
         self.mixture = isinstance(p, NormalMixture)
         if not self.mixture:
-            self.prior = _normal_parameters(p, "prior")
+            _check_normal(p, "prior")
+        self.middle, self.spread = _repeatable(p.mean, p.stddev)
         self.latents = model.latent_dim
         self.even = self.families.Uniform()
         self.coin = self.families.Bernoulli(perfect=False)
@@ -219,12 +228,20 @@ class _Coding:
 
     def _values(self, k: np.ndarray, count: int) -> Tensor:
         middle = (torch.from_numpy(k).double() + 0.5) / CELLS
-        return torch.special.ndtri(middle).reshape(count, self.latents)
+        standard = torch.special.ndtri(middle).reshape(count, self.latents)
+        return self.middle + self.spread * standard
+
+    def _standard(self, d: td.Normal) -> tuple[Tensor, Tensor]:
+        """Mean and deviation of normals ``[..., L]`` in the unit of the cells, ``[count]``."""
+        mean, std = _repeatable((d.loc - self.middle) / self.spread, d.scale / self.spread)
+        return mean.flatten(), std.flatten()
 
     def _posterior(self, symbols: np.ndarray) -> tuple[Tensor, Tensor]:
         # From the symbols both ways: a float32 pixel is not the double that a decoder computes.
         x = (torch.from_numpy(symbols).double() / (self.levels - 1)).reshape(-1, *self.shape)
-        return _normal_parameters(self.model.posterior(x), "posterior")
+        q = self.model.posterior(x)
+        _check_normal(q, "posterior")
+        return self._standard(q.base_dist)
 
     # the latents
 
@@ -281,12 +298,12 @@ class _Coding:
         return k
 
     def _tiled(self, count: int) -> tuple[Tensor, Tensor]:
-        mean, std = self.prior
+        mean, std = self._standard(self.model.prior().base_dist)
         return mean.repeat(count), std.repeat(count)
 
     def _component(self, c: np.ndarray) -> tuple[Tensor, Tensor]:
         p = self.model.prior().component_distribution.base_dist
-        return _repeatable(p.loc[c], p.scale[c])
+        return self._standard(td.Normal(p.loc[c], p.scale[c], validate_args=False))
 
     def _weights(self, count: int) -> np.ndarray:
         return _rounded(self.model.prior().mixture_distribution.probs.expand(count, -1))
@@ -297,7 +314,9 @@ class _Coding:
     # the pixels
 
     def _pixels(self, z: Tensor) -> td.Distribution:
-        return self.model.likelihood(z).base_dist
+        p = self.model.likelihood(z).base_dist
+        _check_finite(p.logits if self.levels == 2 else p.loc + p.log_scale)
+        return p
 
     def _push_pixels(self, stack, p: td.Distribution, symbols: np.ndarray) -> None:
         if self.levels == 2:
@@ -338,10 +357,11 @@ def _upper_half(p, low: Tensor, width: int) -> Tensor:
     loc, scale = p.loc.flatten(1), torch.exp(p.log_scale.flatten(1).clamp(-30, 30))
 
     def logit(edge: Tensor) -> Tensor:
-        inside = ((edge - 0.5) / 255 - loc) / scale
-        return inside.masked_fill(edge <= 0, -math.inf).masked_fill(edge >= 256, math.inf)
+        return ((edge - 0.5) / 255 - loc) / scale
 
-    a, m, b = logit(low), logit(low + width), logit(low + 2 * width)
+    a = logit(low).masked_fill(low == 0, -math.inf)
+    m = logit(low + width)  # never an end of the range
+    b = logit(low + 2 * width).masked_fill(low == 256 - 2 * width, math.inf)
     ratio = torch.exp(torch.nn.functional.softplus(a) - torch.nn.functional.softplus(m))
     return ratio * torch.expm1(m - b) / torch.expm1(a - b)
 
@@ -374,17 +394,22 @@ def _roomy_cells(k: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 
 
 def _repeatable(mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
-    """Both without the last digits, in which machines differ, ``[count]``; std above zero."""
+    """Both without the last digits, in which machines differ; std above zero."""
+    _check_finite(mean + std)
     mean, std = (torch.round(v * 2**20).clamp(-(2.0**40), 2.0**40) / 2**20 for v in (mean, std))
-    return mean.flatten(), std.clamp(min=2.0**-20).flatten()
+    return mean, std.clamp(min=2.0**-20)
 
 
-def _normal_parameters(d: td.Distribution, name: str) -> tuple[Tensor, Tensor]:
+def _check_finite(a: Tensor) -> None:
+    if not a.isfinite().all():
+        raise ValueError("The model returns NaN or infinity; was it trained, and on such images?")
+
+
+def _check_normal(d: td.Distribution, name: str) -> None:
     if not isinstance(d, td.Independent) or not isinstance(d.base_dist, td.Normal):
         raise TypeError(
             f"The {name} is a {type(d).__name__}; independent normals were expected by this coder."
         )
-    return _repeatable(d.base_dist.loc, d.base_dist.scale)
 
 
 def _made_up(words: int) -> np.ndarray:
@@ -411,6 +436,11 @@ def _bar(total: int, progress: bool):
 
 def _read(data: bytes) -> tuple[dict, bytes]:
     """Return header and payload of a file, or say what is wrong with it."""
+    if not isinstance(data, bytes | bytearray):
+        raise TypeError(
+            f"data is a {type(data).__name__}; the bytes of a file were expected, such as "
+            "compress(model, x).data or path.read_bytes()."
+        )
     if not data.startswith(MAGIC):
         raise ValueError("The file was not written by compress, or its beginning is damaged.")
     body, seal = data[:-16], data[-16:]

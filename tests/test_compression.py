@@ -5,12 +5,13 @@ import math
 import pytest
 import torch
 from torch import distributions as td
+from torch import nn
 
 from course_lib.compression import compress, decompress, model_identity
 from course_lib.data.strokes import draw
 from course_lib.distributions import DiscretizedLogistic
 from course_lib.evaluation import evaluate
-from course_lib.models import conv_vae, mlp_vae
+from course_lib.models import VAE, conv_vae, likelihoods, mlp_vae
 from course_lib.training import fit
 
 pytest.importorskip("constriction")
@@ -40,6 +41,7 @@ def test_round_trip_is_exact_and_costs_the_elbo(likelihood, prior):
     assert coded.bits_per_dim == 8 * len(coded.data) / (400 * 64)
     report = evaluate(model, x, num_samples=200)
     bits = -report.elbo.mean().item() / math.log(2)
+    assert coded.header_bits == 8 * (len(coded.data) - payload_bytes(coded.data))
     # The payload without the bits that were made up, beside -ELBO; the coder's state is 64 bits.
     spent = 8 * payload_bytes(coded.data) - coded.initial_bits
     assert abs(spent - 400 * bits) < 0.02 * 400 * bits + 64
@@ -53,10 +55,11 @@ def payload_bytes(data: bytes) -> int:
 
 @pytest.mark.parametrize("count", [1, 2, 5])
 @pytest.mark.parametrize("max_group", [1, 3])
-def test_few_images_and_any_groups(count, max_group):
+@pytest.mark.parametrize("shape", [SHAPE, (3, 5, 7)])
+def test_few_images_and_any_groups(count, max_group, shape):
     torch.manual_seed(0)
-    model = conv_vae(SHAPE, 3, width=4, hidden=8)
-    x = (torch.rand(count, *SHAPE) < 0.5).float()
+    model = conv_vae(shape, 3, width=4, hidden=8)
+    x = (torch.rand(count, *shape) < 0.5).float()
     assert torch.equal(decompress(model, compress(model, x, max_group=max_group).data), x)
 
 
@@ -78,6 +81,35 @@ def test_latents_far_from_every_component_of_the_prior_are_coded_in_time():
         model.learned_prior.means.fill_(3.0)
         model.learned_prior.log_scales.fill_(-5.0)
     x = (torch.rand(20, *SHAPE) < 0.5).float()
+    assert torch.equal(decompress(model, compress(model, x).data), x)
+
+
+def test_a_wide_prior_costs_no_more():
+    """Codes and components several units from zero, where N(0, 1) has no cells left."""
+    torch.manual_seed(0)
+    images = draw(1400, size=8).images.float().div(255).round()
+    model = mlp_vae(SHAPE, 4, (32,), prior="mixture", components=20)
+    with torch.no_grad():
+        for weights in (model.learned_prior.means, model.encoder[-1].weight):
+            weights.mul_(10)
+        model.learned_prior.log_scales.add_(math.log(10))
+    fit(model, images[:1000], epochs=60, progress=False)
+    x = images[1000:]
+    assert model.posterior(x).mean.std(0).max() > 4
+    coded = compress(model, x)
+    assert torch.equal(decompress(model, coded.data), x)
+    bits = -evaluate(model, x, num_samples=200).elbo.sum().item() / math.log(2)
+    spent = 8 * payload_bytes(coded.data) - coded.initial_bits
+    assert abs(spent - bits) < 0.02 * bits + 64
+
+
+def test_a_model_with_dropout_is_coded_in_evaluation_mode():
+    torch.manual_seed(0)
+    wide = nn.Linear(64, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Dropout(0.5), nn.Linear(32, 8)
+    back = nn.Linear(4, 32), nn.Dropout(0.5), nn.ReLU(), nn.Linear(32, 64)
+    networks = nn.Sequential(nn.Flatten(), *wide), nn.Sequential(*back, nn.Unflatten(-1, SHAPE))
+    model = VAE(*networks, likelihoods.Bernoulli(), 4, SHAPE).train()
+    x = (torch.rand(40, *SHAPE) < 0.5).float()
     assert torch.equal(decompress(model, compress(model, x).data), x)
 
 
@@ -157,3 +189,18 @@ def test_bad_input_gets_a_sentence():
     odd.prior = lambda: td.Independent(td.Laplace(torch.zeros(2), torch.ones(2)), 1)
     with pytest.raises(TypeError, match="independent normals were expected"):
         compress(odd, x.round())
+    levels = mlp_vae(SHAPE, 2, (4,), likelihood="discretized_logistic")
+    levels.head = likelihoods.DiscretizedLogistic(16)
+    with pytest.raises(TypeError, match="16 levels; this coder knows 2 and 256"):
+        compress(levels, x.round())
+    with pytest.raises(TypeError, match="the bytes of a file were expected"):
+        decompress(model, compress(model, x.round()))
+
+
+@pytest.mark.parametrize("part", ["encoder.1", "decoder.0", "learned_prior"])
+def test_a_broken_model_gets_a_sentence(part):
+    model = mlp_vae(SHAPE, 2, (4,), prior="mixture", components=3)
+    with torch.no_grad():
+        next(model.get_submodule(part).parameters()).fill_(math.nan)
+    with pytest.raises(ValueError, match="returns NaN or infinity"):
+        compress(model, torch.zeros(2, *SHAPE))
