@@ -1,4 +1,4 @@
-"""Build from plain data what a learner's function is given: tensors, numbers, densities, functions.
+"""Build from plain data what a learner's function is given: tensors, densities, functions, models.
 
 ``build`` is used on both sides: by the probe, to call the learner's function, and by the judge, to
 know what the function was given.
@@ -13,6 +13,7 @@ from torch import Tensor
 from torch import distributions as D
 from torch.nn.functional import softplus
 
+from .latent_model import LinearModel
 from .plain import to_tensor
 
 
@@ -20,7 +21,8 @@ def build(plain: dict, leaves: list[Tensor] | None = None, device: str = "cpu") 
     """Return the argument that ``plain`` describes.
 
     Args:
-        plain: ``{"kind": "tensor" | "number" | "word" | "distribution" | "function", ...}``.
+        plain: ``{"kind": "tensor" | "number" | "word" | "distribution" | "function" | "model",
+            ...}``.
         leaves: receives every tensor in it, in order.
         device: where the tensors live.
 
@@ -40,6 +42,8 @@ def build(plain: dict, leaves: list[Tensor] | None = None, device: str = "cpu") 
         return _distribution(plain["family"], parts)
     if kind == "function":
         return _FUNCTIONS[plain["form"]](**parts)
+    if kind == "model":
+        return LinearModel(**parts)
     raise ValueError(f"An argument of the kind {kind!r} is not known.")
 
 
@@ -51,6 +55,11 @@ def distribution(family: str, **parts: dict) -> dict:
 def function(form: str, **parts: dict) -> dict:
     """Return the plain form of a function ``f: [K, ...] -> [K]``, see ``_FUNCTIONS``."""
     return {"kind": "function", "form": form, "parts": parts}
+
+
+def model(**parts: dict) -> dict:
+    """Return the plain form of a model with its three distributions, see ``LinearModel``."""
+    return {"kind": "model", "form": "LinearModel", "parts": parts}
 
 
 def _distribution(family: str, parts: dict[str, Tensor]) -> D.Distribution:
