@@ -1,9 +1,12 @@
 """The models, one short file each, every one with ``prior``, ``posterior`` and ``likelihood``."""
 
 from course_lib.models.conditional import ConditionalVAE, conditional_vae
+from course_lib.models.hierarchical import HierarchicalVAE, hierarchical_vae
 from course_lib.models.likelihoods import LIKELIHOODS, make_likelihood
+from course_lib.models.making import MODELS, build
 from course_lib.models.priors import PRIORS, make_prior
-from course_lib.models.vae import MODELS, VAE, build, conv_vae, mlp_vae
+from course_lib.models.semi_supervised import SemiSupervisedVAE, semi_supervised_vae
+from course_lib.models.vae import VAE, conv_vae, mlp_vae
 
 __all__ = [
     "LIKELIHOODS",
@@ -11,10 +14,14 @@ __all__ = [
     "PRIORS",
     "VAE",
     "ConditionalVAE",
+    "HierarchicalVAE",
+    "SemiSupervisedVAE",
     "build",
     "conditional_vae",
     "conv_vae",
+    "hierarchical_vae",
     "make_likelihood",
     "make_prior",
     "mlp_vae",
+    "semi_supervised_vae",
 ]

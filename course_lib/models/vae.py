@@ -17,7 +17,7 @@ from course_lib.errors import check_whole, unknown
 from course_lib.models.likelihoods import make_likelihood
 from course_lib.models.priors import make_prior
 
-__all__ = ["MODELS", "VAE", "build", "conv_vae", "mlp_vae"]
+__all__ = ["VAE", "conv_vae", "mlp_vae"]
 
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
 
@@ -147,8 +147,9 @@ def mlp_vae(
         hidden: widths of the encoder's hidden layers; the decoder mirrors them.
         likelihood: a name in ``LIKELIHOODS``.
         activation: of the hidden layers, ``"relu"`` or ``"tanh"``.
-        prior: ``"standard"``, N(0, I), or ``"mixture"``, a learned mixture of normals.
-        components: of the mixture.
+        prior: ``"standard"``, N(0, I), or learned: ``"mixture"``, of normals; ``"vamp"``, of the
+            posteriors of pseudo-inputs; ``"flow"``, of affine couplings.
+        components: of the mixture; pseudo-inputs of ``"vamp"``.
     """
     if activation not in ACTIVATIONS:
         raise unknown("activation", activation, ACTIVATIONS)
@@ -165,7 +166,7 @@ def mlp_vae(
         nn.Unflatten(-1, out_shape),
     )
     networks = initialize(encoder), initialize(decoder)
-    learned = make_prior(prior, latent_dim, components)
+    learned = make_prior(prior, latent_dim, components, networks[0], image_shape)
     model = VAE(*networks, head, latent_dim, image_shape, learned)
     model.spec = {
         "model": "mlp",
@@ -232,28 +233,6 @@ def conv_vae(
         "likelihood": likelihood,
     }
     return model
-
-
-MODELS = {"mlp": mlp_vae, "conv": conv_vae}
-
-
-def build(spec: dict) -> VAE:
-    """Make a model from its ``spec``, as a checkpoint stores it (the weights are fresh)."""
-    if not isinstance(spec, dict):
-        raise TypeError(
-            f"spec is a {type(spec).__name__}; a dict was expected, such as mlp_vae().spec."
-        )
-    arguments = dict(spec)
-    name = arguments.pop("model", None)
-    if name not in MODELS:
-        raise unknown("model", name, MODELS)
-    try:
-        return MODELS[name](**arguments)
-    except TypeError as error:
-        raise ValueError(
-            f"spec {spec} describes no {name} model of this version: {error}. "
-            "Give what mlp_vae().spec or conv_vae().spec holds."
-        ) from error
 
 
 def normal(mean: Tensor, std: Tensor) -> td.Independent:

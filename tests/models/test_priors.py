@@ -1,4 +1,6 @@
-"""The learned prior: its density, its samples, and the bounds and files that have to know it."""
+"""Learned priors: their densities and draws, and the bounds and files that have to know them."""
+
+import copy
 
 import pytest
 import torch
@@ -6,9 +8,11 @@ from torch import distributions as td
 
 from course_lib import bounds
 from course_lib.checkpoints import load_model
+from course_lib.compression import compress, decompress
 from course_lib.distributions import NormalMixture
 from course_lib.evaluation import evaluate, latent_rates
-from course_lib.models import build, make_prior, mlp_vae
+from course_lib.models import build, hierarchical_vae, make_prior, mlp_vae
+from course_lib.models.priors import FlowPrior, VampPrior
 from course_lib.training import fit
 
 SHAPE = (1, 4, 4)
@@ -105,3 +109,119 @@ def test_old_specs_and_bad_input():
     model = mlp_vae(SHAPE, 2, (8,), prior="mixture")
     with pytest.raises(TypeError, match="NormalMixture; a product over the latents"):
         latent_rates(model, torch.zeros(2, *SHAPE))
+
+
+# The VampPrior and the flow
+
+
+def vae(prior, latents=2):
+    """A small model in float64 whose prior is far from N(0, I)."""
+    model = mlp_vae(SHAPE, latents, (8,), prior=prior, components=4).double()
+    with torch.no_grad():
+        for p in model.learned_prior.parameters():
+            p.add_(0.4 * torch.randn_like(p) / p.shape[-1] ** 0.5)
+    return model
+
+
+@pytest.mark.parametrize("name", ["vamp", "flow"])
+def test_density_has_mass_one_and_the_draws_follow_it(name):
+    p = vae(name).prior()
+    assert (p.batch_shape, p.event_shape) == (torch.Size([]), torch.Size([2]))
+    axis = torch.linspace(-15, 15, 601, dtype=torch.float64)
+    at = torch.cartesian_prod(axis, axis)
+    with torch.no_grad():
+        mass = p.log_prob(at).exp() * (axis[1] - axis[0]) ** 2
+        z = p.sample((100, 200)).flatten(0, 1)
+    assert abs(mass.sum().item() - 1) < 1e-4
+
+    def statistics(z):
+        a, b = z.T
+        return torch.stack([a, b, a * a, b * b, a * b, (2 * a).sin(), (a > 0.3).to(a)], 1)
+
+    drawn, exact = statistics(z), mass @ statistics(at)
+    assert (mass @ at.square()).max() > 0.1  # nothing degenerate
+    assert ((drawn.mean(0) - exact).abs() < 5 * drawn.std(0) / len(z) ** 0.5 + 0.01).all()
+
+
+def test_a_vamp_prior_is_the_mean_of_the_posteriors_of_its_inputs():
+    model = vae("vamp", 3)
+    z = torch.randn(2, 5, 3, dtype=torch.float64)
+    q = model.posterior(model.learned_prior.inputs)
+    expected = q.log_prob(z.unsqueeze(-2)).logsumexp(-1) - torch.tensor(4.0).log()
+    torch.testing.assert_close(model.prior().log_prob(z), expected)
+
+
+def test_a_vamp_prior_shares_the_encoder_and_stores_it_once():
+    model = vae("vamp")
+    assert not [k for k in model.state_dict() if "learned_prior" in k and "input_logits" not in k]
+    z = torch.randn(3, 2, dtype=torch.float64)
+    (slope,) = torch.autograd.grad(
+        model.prior().log_prob(z).sum(), model.learned_prior.input_logits, retain_graph=True
+    )
+    assert (slope.flatten(1).abs().sum(1) > 0).all()
+    before = model.prior().log_prob(z)
+    copied = copy.deepcopy(model)
+    with torch.no_grad():
+        copied.encoder[-1].bias.add_(1.0)
+    assert torch.equal(model.prior().log_prob(z), before)
+    assert not torch.allclose(copied.prior().log_prob(z), before)
+
+
+def test_a_vamp_prior_can_start_from_images():
+    model = mlp_vae(SHAPE, 2, (8,), prior="vamp", components=4)
+    x = torch.rand(4, *SHAPE)
+    model.learned_prior.start_from(x)
+    torch.testing.assert_close(model.learned_prior.inputs, x.clamp(0.02, 0.98))
+    with pytest.raises(ValueError, match="as many training images as pseudo-inputs"):
+        model.learned_prior.start_from(x[:2])
+
+
+def test_a_flow_prior_starts_as_the_standard_normal_and_is_inverted_exactly():
+    z = torch.randn(6, 3)
+    standard = td.Independent(td.Normal(torch.zeros(3), torch.ones(3)), 1)
+    torch.testing.assert_close(FlowPrior(3)().log_prob(z), standard.log_prob(z))
+    p = vae("flow", 3).prior()
+    noise = torch.randn(50, 3, dtype=torch.float64)
+    moved = p.flow.to_x(noise)
+    torch.testing.assert_close(p.flow.to_z(moved)[0], noise, rtol=0, atol=1e-10)
+    assert (moved - noise).abs().mean() > 0.01
+    z = p.rsample((2, 4))
+    assert z.shape == (2, 4, 3) and z.requires_grad and not p.sample().requires_grad
+    torch.testing.assert_close(p.log_prob(z), p.log_prob(z.reshape(8, 3)).reshape(2, 4))
+
+
+@pytest.mark.parametrize("name", ["vamp", "flow"])
+def test_training_checkpoints_and_evaluation_know_them(name, tmp_path):
+    x = (torch.rand(300, *SHAPE) < 0.3).float()
+    model = mlp_vae(SHAPE, 2, (8,), prior=name, components=4)
+    before = {k: v.clone() for k, v in model.learned_prior.state_dict().items()}
+    fit(model, x, epochs=2, progress=False, ema=0.9, checkpoint=tmp_path / "run.pt")
+    moved = [not torch.equal(v, before[k]) for k, v in model.learned_prior.named_parameters()]
+    assert any(moved)
+    kept = load_model(tmp_path / "run.pt")
+    z = torch.randn(5, 2)
+    torch.testing.assert_close(kept.prior().log_prob(z), model.prior().log_prob(z))
+    report = evaluate(kept, x[:20], num_samples=8)
+    assert (report.iwae >= report.elbo).double().mean() > 0.5 and report.iwae.isfinite().all()
+    assert kept.sample(3).shape == (3, *SHAPE)
+
+
+def test_files_with_a_vamp_prior_and_the_sentence_for_a_flow():
+    """A VampPrior is a mixture of normals, which the coder knows; a flow it must refuse."""
+    pytest.importorskip("constriction")
+    x = (torch.rand(12, *SHAPE) < 0.3).float()
+    model = vae("vamp").float()
+    assert torch.equal(decompress(model, compress(model, x).data), x)
+    with pytest.raises(TypeError, match="prior is a FlowDistribution; independent normals"):
+        compress(vae("flow"), x)
+
+
+def test_priors_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="'vamp' is made of posteriors"):
+        hierarchical_vae(SHAPE, (2, 2), (8, 8), prior="vamp")
+    with pytest.raises(ValueError, match="latent_dim is 1"):
+        mlp_vae(SHAPE, 1, (8,), prior="flow")
+    x = torch.rand(3, *SHAPE).round()
+    assert bounds.elbo(hierarchical_vae(SHAPE, (3, 2), (8, 8), prior="flow"), x).shape == (3,)
+    with pytest.raises(ValueError, match="components is 0"):
+        VampPrior(torch.nn.Identity(), SHAPE, 0)

@@ -1,0 +1,38 @@
+"""Models by name, and a model made again from what its checkpoint says of it."""
+
+from __future__ import annotations
+
+from course_lib.errors import unknown
+from course_lib.models.diffusion import diffusion_vae
+from course_lib.models.hierarchical import hierarchical_vae
+from course_lib.models.vae import VAE, conv_vae, mlp_vae
+from course_lib.models.vector_quantized import vq_vae
+
+__all__ = ["MODELS", "build"]
+
+MODELS = {
+    "mlp": mlp_vae,
+    "conv": conv_vae,
+    "hierarchical": hierarchical_vae,
+    "diffusion": diffusion_vae,
+    "vq": vq_vae,
+}
+
+
+def build(spec: dict) -> VAE:
+    """Make a model from its ``spec``, as a checkpoint stores it (the weights are fresh)."""
+    if not isinstance(spec, dict):
+        raise TypeError(
+            f"spec is a {type(spec).__name__}; a dict was expected, such as mlp_vae().spec."
+        )
+    arguments = dict(spec)
+    name = arguments.pop("model", None)
+    if name not in MODELS:
+        raise unknown("model", name, MODELS)
+    try:
+        return MODELS[name](**arguments)
+    except TypeError as error:
+        raise ValueError(
+            f"spec {spec} describes no {name} model of this version: {error}. "
+            "Give what mlp_vae().spec or conv_vae().spec holds."
+        ) from error
