@@ -110,13 +110,14 @@ def _train(a: argparse.Namespace) -> int:
     from course_lib.data import load
     from course_lib.errors import check_seed, unknown
     from course_lib.files import check_writable
-    from course_lib.models import LIKELIHOODS, MODELS, PRIORS
-    from course_lib.recipes import fit_options, make_model, recipe
+    from course_lib.models import LIKELIHOODS, PRIORS
+    from course_lib.recipes import RECIPES, fit_options, make_model, recipe
     from course_lib.training import fit
 
     # What can be refused at once is, since drawing or fetching the images may take a while.
-    if a.model not in MODELS:
-        raise unknown("model", a.model, MODELS)
+    known = {r["model"] for r in RECIPES.values()}
+    if a.model not in known:
+        raise unknown("model", a.model, known)
     if a.likelihood not in LIKELIHOODS:
         raise unknown("likelihood", a.likelihood, LIKELIHOODS)
     if a.prior is not None and a.prior not in PRIORS:
@@ -127,7 +128,9 @@ def _train(a: argparse.Namespace) -> int:
     chosen = recipe("standard" if kind == "mlp" else kind)
     for name in ("hidden", "prior"):
         if getattr(a, name) is not None and name not in chosen:
-            raise ValueError(f"--{name} is for the mlp; leave it out with --model {a.model}.")
+            raise ValueError(
+                f"--{name} is not for this model; leave it out with --model {a.model}."
+            )
     # What is given on the command line comes before the recipe.
     settings = {k: v if getattr(a, k, None) is None else getattr(a, k) for k, v in chosen.items()}
     options = fit_options(settings)
@@ -327,10 +330,10 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--resume", action="store_true", help="go on from OUT if it exists")
     p.add_argument("--quick", action="store_true", help="the recipe that takes about a minute")
     g = p.add_argument_group("model", "Where no default is given, the recipe decides.")
-    g.add_argument("--model", default="mlp", help="mlp or conv")
+    g.add_argument("--model", default="mlp", help="mlp, conv or hierarchical")
     g.add_argument("--latent-dim", type=_count, help="number of latents, L")
-    g.add_argument("--hidden", type=_count, nargs="+", help="widths of the mlp")
-    g.add_argument("--prior", help="of the mlp: standard, N(0, I), or mixture, learned")
+    g.add_argument("--hidden", type=_count, nargs="+", help="widths; a hierarchy: one a layer")
+    g.add_argument("--prior", help="standard, N(0, I), or learned: mixture, vamp, flow")
     g.add_argument(
         "--likelihood",
         default="bernoulli",

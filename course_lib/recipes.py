@@ -1,7 +1,8 @@
 """Settings that are known to work: those of ``train``, and those of the published table.
 
-A recipe holds the arguments of ``mlp_vae`` or ``conv_vae`` and of ``fit`` under their own names.
-``iwae`` is K of the last ``final_share`` of the epochs, which minimize -IWAE-K.
+A recipe holds the arguments of ``mlp_vae``, ``conv_vae`` or ``hierarchical_vae``, and of ``fit``,
+under their own names. ``iwae`` is K of the last ``final_share`` of the epochs, which minimize
+-IWAE-K.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ _COMMON = {
     "iwae": 1,
     "final_share": 0.4,
 }
-_MODEL = ("model", "hidden", "latent_dim", "activation", "prior", "components")
+_MODEL = (
+    "model", "hidden", "latent_dim", "activation", "prior", "components", "sizes", "ladder",
+)  # fmt: skip
 
 # What mattered for "standard" in single runs on MNIST: the mixture as the prior (1.7 nats after as
 # many passes), many small steps (for equal time, batches of 100 or 128 ended about a nat below
@@ -57,6 +60,19 @@ RECIPES: dict[str, dict] = {
         "batch_size": 128,
     },
     "conv": _COMMON | {"model": "conv", "latent_dim": 20, "epochs": 10, "batch_size": 128},
+    "hierarchical": _COMMON
+    | {
+        "model": "hierarchical",
+        "sizes": [40, 20],
+        "hidden": [[300, 300], [100]],
+        "ladder": False,
+        "prior": "mixture",
+        "epochs": 45,
+        "batch_size": 100,
+        "warmup_epochs": 5.0,
+        "validation": 0.02,
+        "iwae": 5,
+    },
 }
 
 

@@ -58,7 +58,7 @@ def test_train_sample_evaluate(tmp_path, capsys):
         (["train", "--quick", "--model", "conv"], "--quick is a recipe for the mlp"),
         (["train", "--final-share", "2"], "final_share is 2"),
         (["train", "--prior", "mixtur"], "Did you mean 'mixture'"),
-        (["train", "--model", "conv", "--prior", "mixture"], "--prior is for the mlp"),
+        (["train", "--model", "conv", "--prior", "mixture"], "--prior is not for this model"),
         (["train", "--beta", "4"], "--beta is about the ELBO"),
         (["train", "--patience", "3"], "--patience is about the ELBO"),
         (["reproduce", "iwae-500"], "Did you mean 'iwae-50'"),
