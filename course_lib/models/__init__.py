@@ -4,6 +4,8 @@ from course_lib.models.conditional import ConditionalVAE, conditional_vae
 from course_lib.models.hierarchical import HierarchicalVAE, hierarchical_vae
 from course_lib.models.likelihoods import LIKELIHOODS, make_likelihood
 from course_lib.models.making import MODELS, build
+from course_lib.models.multimodal import Modality, MultimodalVAE
+from course_lib.models.multimodal_parts import multimodal_vae
 from course_lib.models.pixelcnn import PixelCNN
 from course_lib.models.priors import PRIORS, make_prior
 from course_lib.models.semi_supervised import SemiSupervisedVAE, semi_supervised_vae
@@ -18,6 +20,8 @@ __all__ = [
     "VQVAE",
     "ConditionalVAE",
     "HierarchicalVAE",
+    "Modality",
+    "MultimodalVAE",
     "PixelCNN",
     "SemiSupervisedVAE",
     "build",
@@ -27,6 +31,7 @@ __all__ = [
     "make_likelihood",
     "make_prior",
     "mlp_vae",
+    "multimodal_vae",
     "semi_supervised_vae",
     "vq_vae",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from course_lib.errors import unknown
 from course_lib.models.diffusion import diffusion_vae
 from course_lib.models.hierarchical import hierarchical_vae
+from course_lib.models.multimodal_parts import multimodal_vae
 from course_lib.models.vae import VAE, conv_vae, mlp_vae
 from course_lib.models.vector_quantized import vq_vae
 
@@ -16,6 +17,7 @@ MODELS = {
     "hierarchical": hierarchical_vae,
     "diffusion": diffusion_vae,
     "vq": vq_vae,
+    "multimodal": multimodal_vae,
 }
 
 
