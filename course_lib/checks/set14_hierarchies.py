@@ -63,8 +63,7 @@ def _weighted(inputs: Inputs, batch: int, tag: str = "plain", **ranges) -> dict:
 
 
 def _calls(inputs: Inputs) -> list[dict]:
-    batch = inputs.choice((4, 6, 7))
-    everywhere = _weighted(inputs, batch) | {"every_device": True}
+    everywhere = _weighted(inputs, inputs.choice((4, 6, 7))) | {"every_device": True}
     return [
         call(*_logs(inputs, 3, px=(-120.0, -60.0), grad=False), times=2),
         everywhere,
@@ -192,10 +191,6 @@ _UNSTABLE = (
 )
 
 
-def _loss_of(formula: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    return lambda *a: -formula(*a)
-
-
 def _columns(*logs: Tensor) -> Tensor:
     return torch.stack([s * a for s, a in zip(_SIGNS, logs, strict=True)], -1)
 
@@ -210,7 +205,7 @@ _REDUCED = (
 _TABLE = (
     *(Row(mistake, _signed(*signs), sentence) for signs, (mistake, sentence) in _NAMED_SIGNS.items()),
     *_REDUCED,
-    *(Row(r.mistake, _loss_of(r.formula), f"{r.sentence} Besides: this is -ELBO, a loss.") for r in _REDUCED),
+    *(Row(r.mistake, lambda *a, f=r.formula: -f(*a), f"{r.sentence} Besides: this is -ELBO, a loss.") for r in _REDUCED),
     Row("rate_averaged_over_batch", lambda *a: a[0] - sum(_rates(*a)).mean(), f"The rate is averaged over the batch. {_BATCH}"),
     *(_cut(_changed_rates(torch.relu, *which), _ONE_DRAW) for which in ((True, True), (True, False), (False, True))),
     *(_cut(_changed_rates(torch.abs, *which), _ONE_DRAW) for which in ((True, True), (True, False), (False, True))),
