@@ -71,6 +71,13 @@ def check_rows(others: Sequence[object], count: int, name: str) -> None:
             )
 
 
+def check_examples(x: object, name: str = "x") -> None:
+    """Raise ValueError unless ``x`` is a tensor ``[N, ...]`` with at least one example."""
+    if not isinstance(x, Tensor) or x.dim() < 2 or len(x) == 0:
+        found = f"has shape {list(x.shape)}" if isinstance(x, Tensor) else f"is {type(x).__name__}"
+        raise ValueError(f"{name} {found}; a tensor [N, ...] with at least one image was expected.")
+
+
 def check_model(model: object, num_context: int = 0) -> None:
     """Raise TypeError unless ``model`` has the three parts and they take ``num_context`` tensors.
 

@@ -59,8 +59,10 @@ class Comparison:
         fallback: looks for an explanation where the table has none: (mistake, sentence) or None.
         comparable: maps (index of the argument, gradient, arguments) to the part of the gradient
             that the exercise determines.
-        integer: the result is a Python int. Otherwise it is a tensor, and may be a Python number
-            as well where no argument is a tensor.
+        integer: the result is a Python int.
+        floating: the result is a Python float. Without either it is a tensor, and may be a Python
+            number as well where no argument is a tensor.
+        praise: what is said of a right answer.
     """
 
     truth: Callable[..., Tensor]
@@ -73,6 +75,8 @@ class Comparison:
     fallback: Callable[[list[Seen]], tuple[str, str] | None] | None = None
     comparable: Callable[[int, Tensor, list], Tensor] | None = None
     integer: bool = False
+    floating: bool = False
+    praise: str = "Values, shapes, dtypes and gradients agree."
 
     def __call__(self, exercise: Exercise, calls: list[dict], record: list) -> Result:
         seen, stop = self._look(calls, record)
@@ -80,7 +84,8 @@ class Comparison:
             fed = self._fed(one)
             fault = self._kind(exercise, one, fed)
             # A wrong value of the wrong kind: what is wrong with the value helps more.
-            if fault and not (fault.mistake in ("wrong_shape", "not_an_int") and self._name(seen)):
+            later = fault and fault.mistake in ("wrong_shape", "not_an_int", "not_a_float")
+            if fault and not (later and self._name(seen)):
                 return fault
         stopped = stop and faults.stopped(exercise, stop[1], self.errors, self._fed_call(stop[0]))
         telling = stopped and any(stopped.mistake == mistake for _, mistake, _ in self.errors)
@@ -96,12 +101,14 @@ class Comparison:
         )
         if verdict:
             return verdict
-        return Result(exercise.name, True, None, "Values, shapes, dtypes and gradients agree.")
+        return Result(exercise.name, True, None, self.praise)
 
     def _kind(self, exercise: Exercise, one: Seen, fed: str) -> Result | None:
         value = one.run["value"]
         if self.integer:
             return faults.not_an_int(exercise, value, self.what, fed)
+        if self.floating:
+            return faults.not_a_float(exercise, value, self.what, fed)
         if not takes_tensors(one.call) and value.get("kind") in ("int", "float"):
             return None
         return faults.not_a_tensor(exercise, value, self.what, fed)
@@ -197,7 +204,7 @@ class Comparison:
     def _dtypes(self, exercise: Exercise, seen: list[Seen]) -> Result | None:
         for one in seen:
             value = one.run["value"]
-            if self.integer or not takes_tensors(one.call):
+            if self.integer or self.floating or not takes_tensors(one.call):
                 continue
             fault = faults.wrong_dtype(exercise, value, not one.single, self._fed(one))
             if fault:
@@ -212,6 +219,8 @@ class Comparison:
 
     def _rounded(self, exercise: Exercise, seen: list[Seen]) -> Result | None:
         """Fail values that float64 inputs gave and that are float32 numbers, one and all."""
+        if self.floating:
+            return None
         telling = [
             (s.got, s.want != s.want.float())
             for s in seen

@@ -146,6 +146,25 @@ def not_an_int(exercise: Exercise, value: dict, what: str, fed: str = "") -> Res
     return failed(exercise, "not_an_int", message, *details)
 
 
+def not_a_float(exercise: Exercise, value: dict, what: str, fed: str = "") -> Result | None:
+    """Return the verdict on a value that is no Python number; None where it is one."""
+    kind, given = value.get("kind"), str(value.get("type", value.get("kind")))
+    details = (("fed", fed),) if fed else ()
+    if kind in ("float", "int"):
+        return None
+    if kind == "tensor" and isinstance(value.get("data"), list):
+        given = f"a tensor of shape {value.get('shape')}"
+    elif kind == "other" and re.fullmatch(r"u?int\d+|float\d+", given):
+        given = f"a NumPy {given}"
+    elif kind in ("none", "tensor"):
+        return not_a_tensor(exercise, value, what, fed)
+    else:
+        message = f"It returned an object of the type {given}; {what} was expected: float(...)."
+        return failed(exercise, "wrong_type", message, *details)
+    message = f"It returned {given}; {what} was expected: float(...) or .item()."
+    return failed(exercise, "not_a_float", message, *details)
+
+
 def wrong_dtype(exercise: Exercise, value: dict, double: bool, fed: str = "") -> Result | None:
     """Return the verdict on a result of too little precision; None where the dtype is right."""
     got = value.get("dtype")

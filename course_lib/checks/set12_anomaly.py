@@ -203,11 +203,6 @@ class _Auroc(Comparison):
         result = super().__call__(exercise, *map(list, zip(*ordinary, strict=True)))
         if not result.passed:
             return result
-        for one, runs in ordinary:
-            kind = runs[0]["value"].get("kind")
-            if kind != "float":
-                message = f"The value is right, but it is a {kind}, not a Python float: float(...)."
-                return self._at(exercise, "not_a_float", message, one)
         refusals = [c for c in calls if c["tag"] == "one class"]
         if len(paired) < len(calls) or not refusals:
             raise ValueError("Calls are missing.")
@@ -216,8 +211,7 @@ class _Auroc(Comparison):
                 fault = self._refused(exercise, one, runs[0])
                 if fault:
                     return fault
-        message = "The right area, ties included, and a sentence where one class is missing."
-        return Result(exercise.name, True, None, message)
+        return result
 
     def _refused(self, exercise: Exercise, one: dict, run: dict) -> Result | None:
         problem = run.get("problem")
@@ -254,24 +248,6 @@ class _Auroc(Comparison):
         details = (("fed", self._fed_call(one)), *((("came back", came),) if came else ()))
         return faults.failed(exercise, mistake, message, *details)
 
-    def _kind(self, exercise: Exercise, one: object, fed: str) -> Result | None:
-        value = one.run["value"]
-        if value.get("kind") in ("float", "int", "tensor"):
-            return None  # what is wrong with the value comes first
-        if value.get("kind") == "none":
-            return faults.not_a_tensor(exercise, value, self.what, fed)
-        given = value.get("type", value.get("kind"))
-        message = (
-            f"It returned an object of the type {given}; a Python float was expected: float(...)."
-        )
-        return faults.failed(exercise, "wrong_type", message, ("fed", fed))
-
-    def _dtypes(self, exercise: Exercise, seen: list) -> None:
-        return None
-
-    def _rounded(self, exercise: Exercise, seen: list) -> None:
-        return None
-
 
 _BY_ACCIDENT = (
     "empty sequence",
@@ -290,6 +266,8 @@ auroc = Exercise(
         arguments=("scores", "is_anomaly"),
         table=_AUROC,
         what="a Python float",
+        floating=True,
+        praise="The right area, ties included, and a sentence where one class is missing.",
         fallback=_unexplained,
         extreme=(
             "squashed",

@@ -17,7 +17,14 @@ from torch import Tensor
 
 from course_lib import bounds
 from course_lib.bounds_objectives import RateParts, kl_per_latent
-from course_lib.errors import check_model, check_number, check_rows, check_seed, check_whole
+from course_lib.errors import (
+    check_examples,
+    check_model,
+    check_number,
+    check_rows,
+    check_seed,
+    check_whole,
+)
 from course_lib.evaluation.likelihood import device_of
 
 __all__ = [
@@ -195,9 +202,7 @@ def average_rate_parts(model, x: Tensor, *context: Tensor, seed: int = 0) -> Rat
     """
     check_model(model, len(context))
     seed = check_seed(seed)
-    if not isinstance(x, Tensor) or x.dim() < 2 or len(x) == 0:
-        found = f"has shape {list(x.shape)}" if isinstance(x, Tensor) else f"is {type(x).__name__}"
-        raise ValueError(f"x {found}; a tensor [N, ...] with at least one image was expected.")
+    check_examples(x)
     check_rows(context, len(x), "x")
     device = device_of(model, x)
     x, *context = (t.to(device) for t in (x, *context))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from course_lib.bounds_objectives import kl_per_latent
-from course_lib.errors import check_model, check_number, check_rows, check_whole
+from course_lib.errors import check_examples, check_model, check_number, check_rows, check_whole
 from course_lib.evaluation.likelihood import device_of
 
 __all__ = ["active_units", "latent_rates", "predicted_active"]
@@ -60,9 +60,7 @@ def latent_rates(model, x: Tensor, *context: Tensor, batch_size: int = 1000) -> 
     """
     check_model(model, len(context))
     batch_size = check_whole(batch_size, "batch_size")
-    if not isinstance(x, Tensor) or x.dim() < 2 or len(x) == 0:
-        found = f"has shape {list(x.shape)}" if isinstance(x, Tensor) else f"is {type(x).__name__}"
-        raise ValueError(f"x {found}; a tensor [N, ...] with at least one image was expected.")
+    check_examples(x)
     check_rows(context, len(x), "x")
     device = device_of(model, x)
     parts = []

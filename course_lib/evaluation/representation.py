@@ -12,7 +12,14 @@ import warnings
 import torch
 from torch import Tensor
 
-from course_lib.errors import check_model, check_rows, check_seed, check_whole, unknown
+from course_lib.errors import (
+    check_examples,
+    check_model,
+    check_rows,
+    check_seed,
+    check_whole,
+    unknown,
+)
 from course_lib.evaluation.likelihood import Estimate, device_of
 from course_lib.evaluation.samples import fraction
 
@@ -58,9 +65,7 @@ def codes(model, x: Tensor, *context: Tensor, batch_size: int = 1000) -> Tensor:
     """
     check_model(model, len(context))
     batch_size = check_whole(batch_size, "batch_size")
-    if not isinstance(x, Tensor) or x.dim() < 2 or len(x) == 0:
-        found = f"has shape {list(x.shape)}" if isinstance(x, Tensor) else f"is {type(x).__name__}"
-        raise ValueError(f"x {found}; a tensor [N, ...] with at least one image was expected.")
+    check_examples(x)
     check_rows(context, len(x), "x")
     device, parts = device_of(model, x), []
     for start in range(0, len(x), batch_size):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from torch import nn
+
 from course_lib.errors import unknown
 from course_lib.models.diffusion import diffusion_vae
 from course_lib.models.hierarchical import hierarchical_vae
 from course_lib.models.multimodal_parts import multimodal_vae
-from course_lib.models.vae import VAE, conv_vae, mlp_vae
+from course_lib.models.vae import conv_vae, mlp_vae
 from course_lib.models.vector_quantized import vq_vae
 
 __all__ = ["MODELS", "build"]
@@ -21,7 +23,7 @@ MODELS = {
 }
 
 
-def build(spec: dict) -> VAE:
+def build(spec: dict) -> nn.Module:
     """Make a model from its ``spec``, as a checkpoint stores it (the weights are fresh)."""
     if not isinstance(spec, dict):
         raise TypeError(
@@ -36,5 +38,5 @@ def build(spec: dict) -> VAE:
     except TypeError as error:
         raise ValueError(
             f"spec {spec} describes no {name} model of this version: {error}. "
-            "Give what mlp_vae().spec or conv_vae().spec holds."
+            "Give what the spec of such a model holds."
         ) from error

@@ -219,9 +219,9 @@ def conv_vae(
         *dense(latent_dim, hidden, features),
         nn.ReLU(),
         nn.Unflatten(-1, (2 * width, *quarter)),
-        _upsample(2 * width, width, quarter, half),
+        upsample(2 * width, width, quarter, half),
         nn.ReLU(),
-        _upsample(width, channels * head.parameters_per_channel, half, full),
+        upsample(width, channels * head.parameters_per_channel, half, full),
     )
     model = VAE(initialize(encoder), initialize(decoder), head, latent_dim, image_shape)
     model.spec = {
@@ -253,7 +253,7 @@ def dense(*widths: int, act: type[nn.Module] = nn.ReLU) -> list[nn.Module]:
     return layers[:-1]
 
 
-def _upsample(channels_in: int, channels_out: int, size: list[int], target: list[int]) -> nn.Module:
+def upsample(channels_in: int, channels_out: int, size: list[int], target: list[int]) -> nn.Module:
     """The transpose of a stride-2 convolution that took ``target`` to ``size``."""
     extra = tuple(t - (2 * s - 1) for s, t in zip(size, target, strict=True))
     return nn.ConvTranspose2d(channels_in, channels_out, 3, 2, padding=1, output_padding=extra)

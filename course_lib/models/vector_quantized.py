@@ -17,7 +17,7 @@ from torch.distributions import constraints
 from course_lib.errors import check_number, check_whole, unknown
 from course_lib.models.likelihoods import make_likelihood
 from course_lib.models.pixelcnn import PixelCNN
-from course_lib.models.vae import VAE, _upsample, check_shape, full_precision, initialize
+from course_lib.models.vae import VAE, check_shape, full_precision, initialize, upsample
 
 __all__ = [
     "VQVAE",
@@ -322,9 +322,9 @@ def vq_vae(
     decoder = nn.Sequential(
         nn.Conv2d(code_dim, 2 * width, 3, padding=1),
         nn.ReLU(),
-        _upsample(2 * width, width, grid, half),
+        upsample(2 * width, width, grid, half),
         nn.ReLU(),
-        _upsample(width, channels * head.parameters_per_channel, half, full),
+        upsample(width, channels * head.parameters_per_channel, half, full),
     )
     learned = PixelCNN(num_codes, grid, prior_width, prior_layers) if prior == "pixelcnn" else None
     model = VQVAE(
