@@ -105,14 +105,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _train(a: argparse.Namespace) -> int:
-    import torch
-
-    from course_lib.data import load
+    from course_lib import processes
     from course_lib.errors import check_seed, unknown
-    from course_lib.files import check_writable
     from course_lib.models import LIKELIHOODS, PRIORS
-    from course_lib.recipes import RECIPES, fit_options, make_model, recipe
-    from course_lib.training import fit
+    from course_lib.recipes import RECIPES, fit_options, recipe
 
     # What can be refused at once is, since drawing or fetching the images may take a while.
     known = {r["model"] for r in RECIPES.values()}
@@ -143,17 +139,44 @@ def _train(a: argparse.Namespace) -> int:
                     f"IWAE-{settings['iwae']} in its place. Add --iwae 1 to keep to the ELBO."
                 )
     check_seed(a.seed)
-    device = default_device(a.device)
-    out = check_writable(a.out or Path("runs") / f"{a.data}-{kind}.pt")
-    if out.exists() and not a.resume:
-        raise FileExistsError(
-            f"{out} exists. Add --resume to go on from it, or give another --out."
-        )
-    images = load(a.data, size=a.size, color=a.color, num_train=a.limit)
+    try:
+        with processes.joined(default_device(a.device)) as device:
+            return _train_here(a, kind, settings, options, device)
+    except processes.LostProcess as error:
+        raise processes.LostProcess(
+            f"{error} The checkpoint holds all epochs that were finished: the same command with "
+            "--resume goes on, with any number of processes."
+        ) from error
+
+
+def _train_here(a: argparse.Namespace, kind: str, settings: dict, options: dict, device) -> int:
+    """Train in this process, alone or with others that were started beside it."""
+    import torch
+
+    from course_lib import processes
+    from course_lib.data import load
+    from course_lib.files import check_writable
+    from course_lib.recipes import make_model
+    from course_lib.training import fit
+
+    team = processes.team()
+
+    def name_checkpoint() -> Path:
+        out = check_writable(a.out or Path("runs") / f"{a.data}-{kind}.pt")
+        if out.exists() and not a.resume:
+            raise FileExistsError(
+                f"{out} exists. Add --resume to go on from it, or give another --out."
+            )
+        return out
+
+    out = team.agree(name_checkpoint)
+    images = processes.one_first(
+        lambda: load(a.data, size=a.size, color=a.color, num_train=a.limit)
+    )
     torch.manual_seed(a.seed)
     model = make_model(settings, images.train.shape[1:], a.likelihood)
     binary = a.likelihood == "bernoulli"
-    if a.color and binary:
+    if a.color and binary and team.first:
         print(
             "note: a Bernoulli likelihood binarizes each color channel by chance, which leaves "
             "mostly noise; --likelihood discretized_logistic or gaussian keeps the colors.",
@@ -176,8 +199,9 @@ def _train(a: argparse.Namespace) -> int:
     if result.stopped == "interrupted":
         print(f"Stopped after {done}. The same command with --resume goes on.", file=sys.stderr)
         return 130
-    print(f"{done} ({result.stopped}), checkpoint {out}\n")
-    _report(result.model, images.test, binary, num_samples=16)
+    if team.first:
+        print(f"{done} ({result.stopped}), checkpoint {out}\n")
+        _report(result.model, images.test, binary, num_samples=16)
     return 0
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, kl_divergence
 
-from course_lib import bounds
+from course_lib import bounds, processes
 from course_lib.errors import check_number, check_whole
 
 __all__ = ["RateParts", "free_bits", "iwae_loss", "rate_parts", "total_correlation"]
@@ -53,12 +53,19 @@ def free_bits(floor: float) -> Callable[..., bounds.Terms]:
         per_latent = kl_per_latent(q, p)
         # The mean decides whether a latent is below the floor; where it is not, every example
         # keeps its own rate, so that nothing is averaged early.
-        free = per_latent.mean(0) < floor
+        free = _mean_over_batch(per_latent) < floor
         rate = torch.where(free, floor, per_latent).sum(-1)
         z = q.rsample()
         return bounds.Terms(-model.likelihood(z, *context).log_prob(x), rate)
 
     return objective
+
+
+def _mean_over_batch(value: Tensor) -> Tensor:
+    """The mean over the first axis, over all of a batch that several processes share."""
+    count = value.new_full((1,), len(value))
+    *sums, count = processes.total(torch.cat([value.detach().sum(0), count]))
+    return torch.stack(sums) / count
 
 
 def kl_per_latent(q: Independent, p: Independent) -> Tensor:

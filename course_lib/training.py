@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from course_lib import bounds, default_device
+from course_lib import bounds, default_device, processes
 from course_lib.data import binarize as binarize_images
 from course_lib.errors import check_model
 from course_lib.progress import make_progress
@@ -62,6 +62,12 @@ def fit(
     The session's random state is left as it was; the run depends on ``seed`` alone. Ctrl-C
     ends it and returns what there is. A run that was killed and is called again with
     ``resume=True`` gives bit for bit what the unbroken run gives (on one device and thread count).
+
+    Inside :func:`course_lib.processes.joined` each process takes its share of every batch with
+    noise of its own, and the gradient is that of the whole batch. ``model``, ``data`` and arguments
+    must be the same in all. The first one writes the checkpoint and shows progress; a resumed run
+    may have another number of processes. An objective that couples the examples of a batch, such as
+    :func:`course_lib.bounds_objectives.total_correlation`, couples those of a share.
 
     Args:
         model: anything with ``prior``, ``posterior``, ``likelihood``, or what ``objective`` takes.
@@ -137,7 +143,8 @@ def fit(
     if checkpoint is not None:
         check_plain(notes, "notes")
         check_plain(getattr(model, "spec", None), "model.spec")
-    saved = find_checkpoint(checkpoint, resume, settings, model)
+    team = processes.team()
+    saved = team.agree(lambda: find_checkpoint(checkpoint, resume, settings, model))
     if not settings["binarize"]:
         warn_of_grey(model, tensors[0], stacklevel=2)
 
@@ -156,5 +163,6 @@ def fit(
         if saved is not None:
             run.restore(saved)
         total = settings["epochs"] * run.steps
-        with make_progress(progress, total, run.epoch * run.steps) as display:
+        shown = progress if team.first else False
+        with make_progress(shown, total, run.epoch * run.steps) as display:
             return run.go(display)

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from course_lib import processes
 from course_lib.bounds import Terms
 from course_lib.checkpoints import write_checkpoint
 from course_lib.data import binarize
@@ -64,6 +66,7 @@ class Run:
         self.settings = settings
         self.checkpoint, self.notes, self.after_epoch = checkpoint, notes, after_epoch
         self.device = rows.device
+        self.team = processes.team()
         parameters = [p for p in model.parameters() if p.requires_grad]
         if not parameters:
             raise ValueError("The model has no parameters that require a gradient.")
@@ -87,6 +90,7 @@ class Run:
             for one in filter(None, objectives):
                 self.compiled[one] = torch.compile(one, dynamic=False, options=options)
             torch.distributions.Distribution.set_default_validate_args(checks)
+        self.shared: dict[Objective, nn.Module] = {}
         self.steps = math.ceil(len(rows) / settings["batch_size"])
         self.epoch, self.history = 0, []
         self.best: dict | None = None  # {"loss", "epoch", "weights"}, kept only with patience
@@ -104,6 +108,8 @@ class Run:
                 if self.after_epoch is not None:
                     self.after_epoch(self._current().eval(), dict(self.history[-1]))
         except KeyboardInterrupt:
+            if self.team.size > 1:
+                raise  # the others are at other places of the run: no result can be agreed on
             stopped = "interrupted"
         self.model.load_state_dict(self._result())
         self.model.eval()
@@ -111,26 +117,31 @@ class Run:
 
     def _one_epoch(self, display: Progress) -> None:
         start = time.perf_counter()
-        # Every epoch has a stream of its own, so a resumed run needs no state but its number.
-        torch.manual_seed(_stream(self.settings["seed"], self.epoch))
+        # Every epoch has a stream of its own, so a resumed run needs no state but its number. All
+        # processes shuffle alike, and each then draws noise of its own.
+        self._reseed(self.epoch, rank=0)
         self.model.train()
         batch_size, count = self.settings["batch_size"], len(self.rows)
         order = self.rows[torch.randperm(count).to(self.device)]
+        if self.team.size > 1:
+            self._reseed(self.epoch, self.team.rank)
         sums = torch.zeros(3, dtype=torch.float64, device=self.device)
         for step, index in enumerate(order.split(batch_size)):
-            batch = [t.index_select(0, index) for t in self.data]
+            share = self.team.share(index)
+            # Without a row in the last batch a process still takes the step, with weight 0.
+            batch = [t.index_select(0, share if len(share) else index[:1]) for t in self.data]
             if self.settings["binarize"]:
                 batch[0] = binarize(batch[0])
             lr, beta = self._schedule(self.epoch + step / self.steps)
             for group in self.optimizer.param_groups:
                 group["lr"] = lr
-            sums += self._one_step(batch, beta)
+            sums += self._one_step(batch, beta, len(index), idle=not len(share))
             # Asking a GPU for a number makes it wait, so there it is asked now and then.
             if self.device.type == "cpu" or step % 50 == 49 or step == self.steps - 1:
                 self._check_finite(sums, step)
             display.batch()
         self.epoch += 1
-        loss, distortion, rate = (sums / count).tolist()
+        loss, distortion, rate = (processes.total(sums) / count).tolist()
         row = {"epoch": self.epoch, "beta": beta, "lr": lr}
         row |= _row("train", loss, distortion, rate)
         row |= _row("valid", *self._validate())
@@ -138,37 +149,58 @@ class Run:
         self.history.append(row | {"seconds": time.perf_counter() - start})
         self._keep_best(row["valid_loss"])
 
-    def _one_step(self, batch: list[Tensor], beta: float) -> Tensor:
-        """Take one step; return the sums over the batch of loss, distortion and rate."""
+    def _one_step(self, batch: list[Tensor], beta: float, count: int, idle: bool) -> Tensor:
+        """Take one step; return the sums of loss, distortion and rate over this process's share.
+
+        ``count`` is the size of the whole batch, whose mean loss is minimized.
+        """
         objective = self._objective()
-        if len(batch[0]) == self.settings["batch_size"]:
+        if count == self.settings["batch_size"]:
             objective = self.compiled.get(objective, objective)
-        with self._precision():
-            value = objective(self.model, *batch)
-        per_example, distortion, rate = _split(value, beta, len(batch[0]))
+        with self._precision(), processes.sitting_out(idle):
+            value = self._evaluate(objective, batch)
+        parts = _split(value, beta, len(batch[0]))
+        if idle:
+            parts = tuple(0 * part for part in parts)
         self.optimizer.zero_grad(set_to_none=True)
-        per_example.mean().backward()
+        # Gradients are averaged over the processes, so each adds its part of the mean times N.
+        (parts[0].sum() * self.team.size / count).backward()
         if self.settings["clip_norm"] is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.settings["clip_norm"])
         self.optimizer.step()
         if self.average is not None:
             self.average.update_parameters(self.model)
-        return torch.stack([t.detach().sum() for t in (per_example, distortion, rate)])
+        return torch.stack([t.detach().sum() for t in parts])
+
+    def _evaluate(self, objective: Objective, batch: list[Tensor]) -> Terms | Tensor:
+        if self.team.size == 1:
+            return objective(self.model, *batch)
+        # Which weights an objective uses is found out at its first step, so each has a wrapper of
+        # its own, and only one at a time: all would listen to the same gradients.
+        asked = self._objective()
+        if asked not in self.shared:
+            self.shared.clear()
+            self.shared[asked] = _data_parallel(self.model)
+        return self.shared[asked](objective, *batch)
 
     @torch.no_grad()
     def _validate(self) -> tuple[float | None, ...]:
         if self.valid is None:
             return None, None, None
-        torch.manual_seed(_stream(self.settings["seed"], -1))  # the same noise for every epoch
+        self._reseed(-1, self.team.rank)  # the same noise for every epoch
         model = self._current().eval()
         sums = torch.zeros(3, dtype=torch.float64, device=self.device)
         count = len(self.valid[0])
-        for start in range(0, count, 1000):
-            batch = [t[start : start + 1000] for t in self.valid]
+        own = [self.team.share(t) for t in self.valid]
+        for start in range(0, len(own[0]), 1000):
+            batch = [t[start : start + 1000] for t in own]
             with self._precision():
                 value = self.objective(model, *batch)
             sums += torch.stack([t.sum() for t in _split(value, 1.0, len(batch[0]))])
-        return tuple((sums / count).tolist())
+        return tuple((processes.total(sums) / count).tolist())
+
+    def _reseed(self, epoch: int, rank: int) -> None:
+        torch.manual_seed(_stream(self.settings["seed"], epoch, rank))
 
     def _objective(self) -> Objective:
         """The objective of the epoch that is under way."""
@@ -241,7 +273,7 @@ class Run:
 
     def save(self) -> None:
         """Write the whole state; ``load_model`` reads its ``spec`` and ``result``."""
-        if self.checkpoint is None:
+        if self.checkpoint is None or not self.team.first:
             return
         write_checkpoint(
             self.checkpoint,
@@ -294,6 +326,23 @@ def _row(name: str, *values: float | None) -> dict:
     return {k: None if v is None or math.isnan(v) else v for k, v in zip(keys, values, strict=True)}
 
 
-def _stream(seed: int, epoch: int) -> int:
-    """A seed for one epoch of one run; distinct for all runs of fewer than a million epochs."""
-    return (seed * 1_000_003 + epoch + 1) % 2**63
+class _Step(nn.Module):
+    """An objective as the forward pass of a module, which is what torch's data parallel wraps."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, objective: Objective, *batch: Tensor) -> Terms | Tensor:
+        return objective(self.model, *batch)
+
+
+def _data_parallel(model: nn.Module) -> nn.Module:
+    """Make all processes go on from the first one's weights, and average their gradients."""
+    gpus = [torch.cuda.current_device()] if next(model.parameters()).is_cuda else None
+    return DistributedDataParallel(_Step(model), device_ids=gpus, static_graph=True)
+
+
+def _stream(seed: int, epoch: int, rank: int = 0) -> int:
+    """A seed for one epoch of one process; distinct for runs of fewer than a million epochs."""
+    return (seed * 1_000_003 + epoch + 1 + rank * 0x5DEECE66D) % 2**63

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch import distributions as td
 from torch.distributions import constraints
 
+from course_lib import processes
 from course_lib.errors import check_number, check_whole, unknown
 from course_lib.models.likelihoods import make_likelihood
 from course_lib.models.pixelcnn import PixelCNN
@@ -209,9 +210,11 @@ class VQVAE(VAE):
         Rows are drawn in proportion to their squared distance from the nearest living code, one
         after the other: drawn evenly, most would be empty paper, which has a code already.
 
+        Where several processes train together, the first one's rows are chosen from.
+
         Source: Arthur & Vassilvitskii 2007 ("k-means++"), section 2.2.
         """
-        fair = len(z) / self.num_codes
+        fair = len(z) * processes.team().size / self.num_codes
         dead = (self.usage < 0.02 * fair).nonzero()[:, 0].tolist()
         if not dead:
             return
@@ -223,6 +226,7 @@ class VQVAE(VAE):
             chosen = z[torch.multinomial(distance + 1e-12, 1)]
             self.codebook[k], self.usage[k], self.sums[k] = chosen, 0.1 * fair, 0.1 * fair * chosen
             distance = torch.minimum(distance, (z - chosen).square().sum(1))
+        processes.follow(self.codebook, self.usage, self.sums)
 
     @torch.no_grad()
     def update_usage(self, z: Tensor, indices: Tensor) -> None:
@@ -232,8 +236,8 @@ class VQVAE(VAE):
         """
         decay = 0.99 if self.decay is None else self.decay
         chosen = F.one_hot(indices, self.num_codes).to(z.dtype)
-        self.usage.lerp_(chosen.sum(0), 1 - decay)
-        self.sums.lerp_(chosen.T @ z, 1 - decay)
+        self.usage.lerp_(processes.total(chosen.sum(0)), 1 - decay)
+        self.sums.lerp_(processes.total(chosen.T @ z), 1 - decay)
         if self.decay is not None:
             used = self.usage > 1e-6  # of the others the averages know nothing
             self.codebook[used] = self.sums[used] / self.usage[used, None]
