@@ -15,6 +15,7 @@ from course_lib.progress import make_progress
 from course_lib.training_input import (
     check_compiler,
     check_data,
+    check_graph,
     check_plain,
     check_settings,
     count_validation,
@@ -49,6 +50,7 @@ def fit(
     patience: int | None = None,
     compile: bool = False,
     bf16: bool = False,
+    graph: bool = False,
     device: torch.device | str | None = None,
     seed: int = 0,
     checkpoint: str | Path | None = None,
@@ -96,6 +98,9 @@ def fit(
             are then returned.
         compile: compile the objective with ``torch.compile`` (needs a C++ compiler on the CPU).
         bf16: compute the layers in bfloat16 (autocast); densities stay in float32.
+        graph: on a GPU, record a step once as a CUDA graph and replay it: for small models, whose
+            steps Python starts more slowly than the GPU takes them. The objective must not ask for
+            a value, as ``.item()`` does.
         device: where to train; default: CUDA where there is one.
         seed: of the split, the order, the binarization and the noise.
         checkpoint: file that holds the whole state of the run after each epoch.
@@ -125,7 +130,7 @@ def fit(
         "weight_decay": weight_decay, "schedule": schedule, "beta": beta,
         "warmup_epochs": warmup_epochs, "binarize": binarize, "clip_norm": clip_norm, "ema": ema,
         "validation": validation, "patience": patience, "compile": compile, "bf16": bf16,
-        "seed": seed, "final_share": final_share,
+        "graph": graph, "seed": seed, "final_share": final_share,
     }  # fmt: skip
     settings = check_settings(settings)
     if final_objective is None:
@@ -140,10 +145,12 @@ def fit(
     device = default_device(device)
     if settings["compile"]:
         check_compiler(device)
+    team = processes.team()
+    if settings["graph"]:
+        check_graph(device, team.size)
     if checkpoint is not None:
         check_plain(notes, "notes")
         check_plain(getattr(model, "spec", None), "model.spec")
-    team = processes.team()
     saved = team.agree(lambda: find_checkpoint(checkpoint, resume, settings, model))
     if not settings["binarize"]:
         warn_of_grey(model, tensors[0], stacklevel=2)

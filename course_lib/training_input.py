@@ -26,6 +26,7 @@ from course_lib.training_run import OPTIMIZERS
 __all__ = [
     "check_compiler",
     "check_data",
+    "check_graph",
     "check_plain",
     "check_settings",
     "count_validation",
@@ -95,7 +96,7 @@ def check_settings(settings: dict) -> dict:
     s["final_share"] = check_number(
         s["final_share"], "final_share", lambda v: 0 < v <= 1, "a share above 0 and up to 1"
     )
-    for name in ("binarize", "compile", "bf16"):
+    for name in ("binarize", "compile", "bf16", "graph"):
         if s[name] not in (True, False):
             raise ValueError(f"{name} is {s[name]!r}; True or False was expected.")
         s[name] = bool(s[name])
@@ -129,6 +130,16 @@ def check_compiler(device: torch.device) -> None:
         raise ValueError(
             "compile=True needs a C++ compiler, and none was found on this machine. Install one "
             "(Debian and Ubuntu: apt install g++), or train with compile=False."
+        )
+
+
+def check_graph(device: torch.device, processes: int) -> None:
+    """Raise unless a training step can be recorded as a CUDA graph there."""
+    if device.type != "cuda" or processes > 1:
+        where = f"in {processes} processes" if processes > 1 else f"on {device}"
+        raise ValueError(
+            f"graph=True records the step of one process on a CUDA device, and this one runs "
+            f"{where}. Train with graph=False."
         )
 
 
@@ -170,7 +181,7 @@ def find_checkpoint(
         raise ValueError(
             f"{path} holds a model but no training run to go on from. Choose another name."
         )
-    before = saved["settings"]
+    before = {"graph": False} | saved["settings"]  # checkpoints are older than that switch
     changed = [k for k in settings if before.get(k) != settings[k]]
     if changed:
         detail = ", ".join(f"{k} was {before.get(k)} and is {settings[k]}" for k in changed)

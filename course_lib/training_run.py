@@ -19,6 +19,7 @@ from course_lib.bounds import Terms
 from course_lib.checkpoints import write_checkpoint
 from course_lib.data import binarize
 from course_lib.progress import Progress
+from course_lib.training_graph import GraphStep
 
 __all__ = ["OPTIMIZERS", "Fit", "Objective", "Run"]
 
@@ -70,12 +71,18 @@ class Run:
         parameters = [p for p in model.parameters() if p.requires_grad]
         if not parameters:
             raise ValueError("The model has no parameters that require a gradient.")
+        # A graph reads the learning rate from a tensor, where each step finds its own.
+        lr = settings["lr"]
+        if settings["graph"]:
+            lr = torch.tensor(lr, device=self.device)
         self.optimizer = OPTIMIZERS[settings["optimizer"]](
             parameters,
-            lr=settings["lr"],
+            lr=lr,
             weight_decay=settings["weight_decay"],
             fused=self.device.type in ("cpu", "cuda"),
+            capturable=settings["graph"],
         )
+        self.graphs: dict[Objective, GraphStep] = {}
         self.average = None
         if settings["ema"] is not None:
             average = get_ema_multi_avg_fn(settings["ema"])
@@ -127,15 +134,11 @@ class Run:
             self._reseed(self.epoch, self.team.rank)
         sums = torch.zeros(3, dtype=torch.float64, device=self.device)
         for step, index in enumerate(order.split(batch_size)):
-            share = self.team.share(index)
-            # Without a row in the last batch a process still takes the step, with weight 0.
-            batch = [t.index_select(0, share if len(share) else index[:1]) for t in self.data]
-            if self.settings["binarize"]:
-                batch[0] = binarize(batch[0])
             lr, beta = self._schedule(self.epoch + step / self.steps)
-            for group in self.optimizer.param_groups:
-                group["lr"] = lr
-            sums += self._one_step(batch, beta, len(index), idle=not len(share))
+            self._set_rate(lr)
+            sums += self._one_step(index, beta)
+            if self.average is not None:
+                self.average.update_parameters(self.model)
             # Asking a GPU for a number makes it wait, so there it is asked now and then.
             if self.device.type == "cpu" or step % 50 == 49 or step == self.steps - 1:
                 self._check_finite(sums, step)
@@ -149,13 +152,35 @@ class Run:
         self.history.append(row | {"seconds": time.perf_counter() - start})
         self._keep_best(row["valid_loss"])
 
-    def _one_step(self, batch: list[Tensor], beta: float, count: int, idle: bool) -> Tensor:
-        """Take one step; return the sums of loss, distortion and rate over this process's share.
+    def _set_rate(self, lr: float) -> None:
+        for group in self.optimizer.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(lr)
+            else:
+                group["lr"] = lr
 
-        ``count`` is the size of the whole batch, whose mean loss is minimized.
+    def _one_step(self, index: Tensor, beta: float) -> Tensor:
+        """Take one step on the batch of these rows.
+
+        Returns the sums of loss, distortion and rate over this process's share of it, ``[3]``.
         """
+        size = self.settings["batch_size"]
+        if not self.settings["graph"] or len(index) < size:
+            return self._step(index, beta)
         objective = self._objective()
-        if count == self.settings["batch_size"]:
+        if objective not in self.graphs:
+            self.graphs[objective] = GraphStep(self._step, self.model, self.optimizer, size)
+        return self.graphs[objective](index, beta)
+
+    def _step(self, index: Tensor, beta: float | Tensor) -> Tensor:
+        share = self.team.share(index)
+        idle = len(share) == 0
+        # Without a row in the last batch a process still takes the step, with weight 0.
+        batch = [t.index_select(0, index[:1] if idle else share) for t in self.data]
+        if self.settings["binarize"]:
+            batch[0] = binarize(batch[0])
+        objective = self._objective()
+        if len(index) == self.settings["batch_size"]:
             objective = self.compiled.get(objective, objective)
         with self._precision(), processes.sitting_out(idle):
             value = self._evaluate(objective, batch)
@@ -164,12 +189,10 @@ class Run:
             parts = tuple(0 * part for part in parts)
         self.optimizer.zero_grad(set_to_none=True)
         # Gradients are averaged over the processes, so each adds its part of the mean times N.
-        (parts[0].sum() * self.team.size / count).backward()
+        (parts[0].sum() * self.team.size / len(index)).backward()
         if self.settings["clip_norm"] is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.settings["clip_norm"])
         self.optimizer.step()
-        if self.average is not None:
-            self.average.update_parameters(self.model)
         return torch.stack([t.detach().sum() for t in parts])
 
     def _evaluate(self, objective: Objective, batch: list[Tensor]) -> Terms | Tensor:
@@ -294,12 +317,17 @@ class Run:
     def restore(self, saved: dict) -> None:
         self.model.load_state_dict(saved["weights"])
         self.optimizer.load_state_dict(saved["optimizer"])
+        if self.settings["graph"]:
+            for group in self.optimizer.param_groups:  # a tensor comes back on the CPU
+                group["lr"] = group["lr"].to(self.device)
         if self.average is not None:
             self.average.load_state_dict(saved["average"])
         self.epoch, self.history, self.best = saved["epoch"], saved["history"], saved["best"]
 
 
-def _split(value: Terms | Tensor, beta: float, count: int) -> tuple[Tensor, Tensor, Tensor]:
+def _split(
+    value: Terms | Tensor, beta: float | Tensor, count: int
+) -> tuple[Tensor, Tensor, Tensor]:
     """Per-example loss, distortion and rate; the last two are NaN for an objective without them."""
     parts = value if isinstance(value, Terms) else (value,)
     for part in parts:

@@ -60,3 +60,67 @@ def test_a_resumed_run_is_the_unbroken_one_on_cuda(tmp_path):
             )
         )
     assert runs[0].history == runs[1].history
+
+
+def noiseless(model, x):
+    q = model.posterior(x)
+    rate = torch.distributions.kl_divergence(q, model.prior())
+    return rate - model.likelihood(q.mean).log_prob(x)
+
+
+@pytest.mark.parametrize("compile", [False, True])
+def test_a_recorded_step_is_the_step(compile):
+    """The same batches without noise: as eager training, the short last batch included."""
+    x = (torch.rand(500, 1, 28, 28) < 0.1).float()
+    runs = []
+    for graph in (False, True):
+        torch.manual_seed(0)
+        options = {"epochs": 3, "batch_size": 64, "clip_norm": 1.0, "ema": 0.9, "validation": 50}
+        runs.append(
+            fit(
+                mlp_vae(), x, objective=noiseless, graph=graph, compile=compile and graph,
+                device="cuda", progress=False, **options,
+            )
+        )  # fmt: skip
+    for a, b in zip(*(r.model.parameters() for r in runs), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+    for a, b in zip(*(r.history for r in runs), strict=True):
+        assert a["train_loss"] == pytest.approx(b["train_loss"], rel=1e-3)
+
+
+def test_a_replayed_step_draws_new_noise():
+    seen = []
+
+    def noisy(model, x):
+        eps = torch.randn((), device="cuda")
+        seen.append(eps)
+        return noiseless(model, x) + 0 * x.sum((1, 2, 3)) + eps
+
+    x = (torch.rand(256, 1, 28, 28) < 0.1).float()
+    options = {"epochs": 4, "batch_size": 256, "validation": 0, "lr": 1e-12}
+    result = fit(
+        mlp_vae(), x, objective=noisy, graph=True, device="cuda", progress=False, **options
+    )
+    losses = [row["train_loss"] for row in result.history]
+    assert max(losses) - min(losses) > 0.05  # weights stand still, so it is the noise
+
+
+def test_what_asks_for_a_value_can_not_be_recorded():
+    def asks(model, x):
+        loss = noiseless(model, x)
+        return loss if loss.sum().item() > 0 else -loss
+
+    x = (torch.rand(128, 1, 28, 28) < 0.1).float()
+    with pytest.raises(ValueError, match="graph=True: the step can't be recorded"):
+        fit(mlp_vae(), x, objective=asks, graph=True, epochs=1, device="cuda", progress=False)
+
+
+def test_bf16_agrees_with_float32_to_its_precision():
+    """One epoch from the same weights: the losses differ by less than 1 %."""
+    x = (torch.rand(2000, 1, 28, 28) < 0.1).float()
+    losses = []
+    for bf16 in (False, True):
+        torch.manual_seed(0)
+        result = fit(mlp_vae(), x, epochs=3, bf16=bf16, device="cuda", progress=False)
+        losses.append(result.history[-1]["valid_loss"])
+    assert losses[1] == pytest.approx(losses[0], rel=0.01)

@@ -20,6 +20,7 @@ from course_lib.bounds_objectives import iwae_loss
 from course_lib.checkpoints import load_model, read_checkpoint, write_checkpoint
 from course_lib.models import VAE, mlp_vae
 from course_lib.training import fit
+from course_lib.training_run import OPTIMIZERS
 
 
 def small_model(seed=0):
@@ -649,6 +650,52 @@ def test_a_full_disk_gets_a_sentence_and_leaves_the_last_checkpoint(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "could not be written" in done.stdout and "Make room" in done.stdout, done.stderr
     assert read_checkpoint(path)["epoch"] == 1 and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_recorded_step_is_the_step(monkeypatch, tmp_path):
+    """All but the recording itself, for which a CPU has a stand-in that calls the step again."""
+
+    def pretend(step, optimizer, put_back):
+        state = torch.get_rng_state()
+        for _ in range(3):
+            step()
+        put_back()
+        torch.set_rng_state(state)
+        optimizer.zero_grad(set_to_none=True)
+        return step
+
+    def adam(parameters, capturable, lr, **options):
+        assert capturable == isinstance(lr, torch.Tensor)  # what a GPU needs, and a CPU refuses
+        return torch.optim.Adam(parameters, lr=lr, **options)
+
+    monkeypatch.setattr("course_lib.training_graph.record", pretend)
+    monkeypatch.setattr("course_lib.training.check_graph", lambda device, processes: None)
+    monkeypatch.setitem(OPTIMIZERS, "adam", adam)
+    options = {"clip_norm": 1.0, "ema": 0.9, "binarize": True, "warmup_epochs": 2, "lr": 1e-2}
+    options |= {"final_objective": iwae_loss(3), "final_share": 0.5, "epochs": 4}
+    plain = run(**options)
+
+    def stop(model, row):
+        if row["epoch"] == 3:
+            raise InterruptedError
+
+    path = tmp_path / "run.pt"
+    with pytest.raises(InterruptedError):
+        run(**options, graph=True, checkpoint=path, after_epoch=stop)
+    for recorded in (
+        run(**options, graph=True),
+        run(**options, graph=True, checkpoint=path, resume=True),
+    ):
+        torch.testing.assert_close(weights(recorded), weights(plain), rtol=1e-5, atol=1e-6)
+        for a, b in zip(recorded.history, plain.history, strict=True):
+            assert a["train_loss"] == pytest.approx(b["train_loss"], rel=1e-5)
+
+
+def test_a_graph_needs_a_gpu():
+    with pytest.raises(ValueError, match="graph=True records .* runs on cpu"):
+        run(graph=True)
+    with pytest.raises(ValueError, match="graph is 3"):
+        run(graph=3)
 
 
 def test_epochs_are_timed():

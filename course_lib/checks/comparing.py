@@ -2,6 +2,7 @@
 
 Truth and wrong formulas are evaluated in float64 on the inputs that the learner's function got. A
 wrong value is named when one row of the table gives the learner's numbers on every ordinary call.
+For results of several tensors see ``pairs.py``.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from course_lib.checks import faults
 from course_lib.checks.exercise import Exercise
+from course_lib.checks.gradients import differentiated, found_gradients, gradients_of
 from course_lib.checks.probes.arguments import build
 from course_lib.checks.result import Result
 
@@ -59,6 +61,7 @@ class Comparison:
         fallback: looks for an explanation where the table has none: (mistake, sentence) or None.
         comparable: maps (index of the argument, gradient, arguments) to the part of the gradient
             that the exercise determines.
+        gradients: formulas with the right value and a wrong gradient, which autograd takes.
         integer: the result is a Python int.
         floating: the result is a Python float. Without either it is a tensor, and may be a Python
             number as well where no argument is a tensor.
@@ -74,6 +77,7 @@ class Comparison:
     optional: Sequence[str] = ()
     fallback: Callable[[list[Seen]], tuple[str, str] | None] | None = None
     comparable: Callable[[int, Tensor, list], Tensor] | None = None
+    gradients: Sequence[Row] = ()
     integer: bool = False
     floating: bool = False
     praise: str = "Values, shapes, dtypes and gradients agree."
@@ -117,7 +121,7 @@ class Comparison:
         finished, stop = faults.finished_runs(calls, record)
         seen = []
         for call, runs in finished:
-            args = _double(call)
+            args = read_arguments(call)
             want = self.truth(*args).detach()
             double = any(a.get("dtype") == "float64" for a in call["args"])
             single = takes_tensors(call) and not double
@@ -190,9 +194,9 @@ class Comparison:
             return None
         if not any(torch.isfinite(s.got).any() for s in ordinary):
             return None  # anything could have given nothing but NaN
-        likely = [row for row in self.table if _explains(row, ordinary, 100.0)]
+        likely = [row for row in self.table if explains(row, ordinary, 100.0)]
         for loose in (0.01, 1.0, 100.0):  # the learner may have worked in float32
-            row = next((row for row in likely if _explains(row, ordinary, loose)), None)
+            row = next((row for row in likely if explains(row, ordinary, loose)), None)
             if row:
                 return row.mistake, row.sentence
             double = [s for s in ordinary if not s.single]
@@ -245,47 +249,47 @@ class Comparison:
 
     def _gradients(self, exercise: Exercise, seen: list[Seen]) -> Result | None:
         for one in seen:
-            asked = [i for i, a in enumerate(one.call["args"]) if a.get("grad")]
-            asked_names = [self.arguments[i] for i in asked]
-            if not one.call["weights"] or not set(asked_names) - set(self.optional):
+            asked = self._asked(one)
+            if not asked:
                 continue
             if one.run["grad_problem"]:
                 return faults.stopped(exercise, one.run["grad_problem"], fed=self._fed(one))
-            if not one.run["value"]["graph"]:
+            wanted = gradients_of(self.truth, one)
+            fault = None
+            if not one.run["value"]["graph"] and any(wanted[i].any() for i in asked):
                 message = (
                     "The value is right, but no gradient flows through it. Look for detach(), "
                     ".data, .item(), numpy, torch.no_grad() or torch.tensor(...) around a result."
                 )
-                return self._failed(exercise, "detached", message, one)
-            wanted = self._true_gradients(one, asked)
-            for index, name, got, want in zip(
-                asked, asked_names, one.run["grads"], wanted, strict=True
-            ):
-                if name in self.optional:
-                    continue
-                fault = self._gradient(exercise, one, index, got, want)
-                if fault:
-                    return fault
+                fault = self._failed(exercise, "detached", message, one)
+            found = found_gradients(one)
+            for i in asked:
+                fault = fault or self._gradient(exercise, one, i, found[i], wanted[i])
+            if fault:
+                return self._named_gradient(exercise, seen, one) or fault
         return None
 
+    def _asked(self, one: Seen) -> list[int]:
+        """Return the arguments for which this call asks a gradient."""
+        asked = differentiated(one) if one.call["weights"] else []
+        return [i for i in asked if self.arguments[i] not in self.optional]
+
     def _gradient(
-        self, exercise: Exercise, one: Seen, index: int, got: list | None, want: Tensor
+        self, exercise: Exercise, one: Seen, index: int, got: Tensor | None, want: Tensor
     ) -> Result | None:
         name = self.arguments[index]
+        if self._same_gradient(one, index, got, want):
+            return None
         if got is None:
             message = f"The value is right, but no gradient reaches {name}: it was detached."
             return self._failed(exercise, "detached", message, one)
-        found = torch.tensor([float(v) for v in got], dtype=torch.float64).reshape(want.shape)
         if self.comparable:
-            found = self.comparable(index, found, one.args)
-            want = self.comparable(index, want, one.args)
-        if _same(found, want, one.single, loose=10.0):
-            return None
-        if not found.any():
+            got, want = (self.comparable(index, g, one.args) for g in (got, want))
+        if not got.any():
             message = f"The value is right, but the gradient that reaches {name} is zero."
             return self._failed(exercise, "detached", message, one)
-        details = (("gradient", faults.show(found)), ("expected", faults.show(want)))
-        if not torch.isfinite(found).all():
+        details = (("gradient", faults.show(got)), ("expected", faults.show(want)))
+        if not torch.isfinite(got).all():
             message = f"The value is right, but its gradient for {name} is NaN or infinite."
             return faults.failed(
                 exercise, "nan_gradient", message, ("fed", self._fed(one)), *details
@@ -296,12 +300,24 @@ class Comparison:
         )
         return faults.failed(exercise, "wrong_gradient", message, ("fed", self._fed(one)), *details)
 
-    def _true_gradients(self, one: Seen, asked: list[int]) -> list[Tensor]:
-        args = [a.detach().requires_grad_(i in asked) if isinstance(a, Tensor) else a
-                for i, a in enumerate(one.args)]  # fmt: skip
-        weights = build(one.call["weights"])
-        total = (self.truth(*args) * weights).sum()
-        return list(torch.autograd.grad(total, [args[i] for i in asked]))
+    def _same_gradient(self, one: Seen, index: int, got: Tensor | None, want: Tensor) -> bool:
+        got = torch.zeros_like(want) if got is None else got
+        if self.comparable:
+            got, want = (self.comparable(index, g, one.args) for g in (got, want))
+        return _same(got, want, one.single, loose=10.0)
+
+    def _named_gradient(self, exercise: Exercise, seen: list[Seen], at: Seen) -> Result | None:
+        """Find the formula whose gradient is the learner's on all ordinary inputs."""
+        ordinary = [s for s in seen if s.call["tag"] != "extreme" and self._asked(s)]
+
+        def alike(row: Row, one: Seen) -> bool:
+            found, wrong = found_gradients(one), gradients_of(row.formula, one)
+            return all(self._same_gradient(one, i, found[i], wrong[i]) for i in self._asked(one))
+
+        for row in self.gradients:
+            if ordinary and all(alike(row, one) for one in ordinary):
+                return self._failed(exercise, row.mistake, row.sentence, at)
+        return None
 
     def _fed_call(self, call: dict) -> str:
         built = zip(self.arguments, call["args"], strict=False)
@@ -454,7 +470,7 @@ def takes_tensors(call: dict) -> bool:
     return any(a.get("kind") not in ("number", "word") for a in call["args"])
 
 
-def _double(call: dict) -> list:
+def read_arguments(call: dict) -> list:
     """Return the arguments as the learner's function got them, in float64."""
     built = [build(plain) for plain in call["args"]]
     return [a.detach().double() if isinstance(a, Tensor) else a for a in built]
@@ -491,15 +507,19 @@ def _largest(value: Tensor) -> float:
     return float(finite.abs().max()) if finite.numel() else 0.0
 
 
-def _explains(row: Row, ordinary: list[Seen], loose: float) -> bool:
-    wrong = False  # a row can be the right formula on the shapes of this exercise
+def explains(row: Row, ordinary: list[Seen], loose: float) -> bool | None:
+    """Whether a row gives the learner's numbers and is wrong; None where it gives others.
+
+    A row that gives them and is right on all these inputs explains nothing: False.
+    """
+    wrong = False
     for one in ordinary:
         try:
             value = row.formula(*one.args)
         except (RuntimeError, ValueError, IndexError, ZeroDivisionError):
-            return False
+            return None
         if not _same(one.got, value.double(), one.single, loose=loose, nan=True):
-            return False
+            return None
         wrong = wrong or not _same(value.double(), one.want, one.single)
     return wrong
 

@@ -89,7 +89,7 @@ def call(
     *args: dict,
     tag: str = "plain",
     times: int = 1,
-    weights: dict | None = None,
+    weights: dict | list[dict | None] | None = None,
     every_device: bool = False,
 ) -> dict:
     """Return the plain form of one call.
@@ -99,7 +99,8 @@ def call(
         tag: what the judge is to know about it, such as ``"extreme"``.
         times: how often the function is called with these arguments.
         weights: a plain tensor of the shape of the result; the probe brings back the gradient of
-            the weighted sum of the result.
+            the weighted sum of the result. For a tuple of tensors a list, one for each of them,
+            and None where no gradient is asked.
         every_device: also call it on CUDA, where the session uses it.
     """
     return {

@@ -1,6 +1,6 @@
-"""Seconds against nats for the standard recipe: python tests/benchmarks/curve.py [--data mnist]
+"""Seconds against nats for a recipe: python tests/benchmarks/curve.py [--recipe standard]
 
-Trains the standard recipe once from a cold start, keeps the weights of some epochs, and evaluates
+Trains the recipe once from a cold start, keeps the weights of some epochs, and evaluates
 each on the whole test set afterwards: IWAE-500 for the curve, and IWAE-5000 for the end, which is
 timed. The clock starts with the process; imports, loading, validation and compiling all count.
 """
@@ -19,7 +19,7 @@ import torch  # noqa: E402
 from course_lib import default_device  # noqa: E402
 from course_lib.data import fixed_binarization, load  # noqa: E402
 from course_lib.evaluation import estimate, evaluate  # noqa: E402
-from course_lib.recipes import fit_options, make_model, recipe  # noqa: E402
+from course_lib.recipes import RECIPES, fit_options, make_model, recipe  # noqa: E402
 from course_lib.training import fit  # noqa: E402
 
 POINTS = 6  # weights kept on the way, spaced evenly in the logarithm of the epoch
@@ -27,12 +27,16 @@ POINTS = 6  # weights kept on the way, spaced evenly in the logarithm of the epo
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--recipe", default="standard", choices=RECIPES)
     parser.add_argument("--data", default="mnist")
+    parser.add_argument("--threads", type=int, help="torch's threads on the CPU (default: torch's)")
     parser.add_argument("--compile", action="store_true", help="compile the objective")
     parser.add_argument("--limit", type=int, help="use the first LIMIT images only, to try it out")
     parser.add_argument("--samples", type=int, default=5000, help="K for the last row")
     a = parser.parse_args()
-    settings = recipe("standard")
+    if a.threads:
+        torch.set_num_threads(a.threads)
+    settings = recipe(a.recipe)
     images = load(a.data, num_train=a.limit, num_test=a.limit)
     torch.manual_seed(0)
     model = make_model(settings, images.train.shape[1:])

@@ -15,14 +15,16 @@ from .plain import encode, numbers, to_tensor
 def probe_calls(plan: dict, function: Callable, guard: Guard) -> list[list[dict]]:
     """Make every call of the plan, and return for each the list of its runs.
 
-    A call is ``{"args": [...], "times": n, "weights": tensor or None}``. Its runs get the very
-    same arguments. A run is ``{"problem": ...}`` or::
+    A call is ``{"args": [...], "times": n, "weights": tensor, list or None}``. Its runs get the
+    very same arguments. A run is ``{"problem": ...}`` or::
 
         {"value": ..., "grads": [numbers or None, ...], "grad_problem": None or ...,
          "changed": [index of a modified argument, ...], "reseeded": bool, "device": ...}
 
     where ``grads`` holds the gradient of the weighted sum of the value, one entry for each tensor
-    that requires one. After a time-out the remaining calls are left out.
+    that requires one. Where the value is a tuple, ``weights`` is a list with an entry for each part,
+    None for a part of which no gradient is asked, and ``grads`` has a list for each part, which is
+    empty where the part has no gradient. After a time-out the remaining calls are left out.
     """
     devices = ["cpu", *(["cuda"] if torch.cuda.is_initialized() else [])]
     record = []
@@ -45,7 +47,7 @@ def _runs(call: dict, function: Callable, guard: Guard, device: str, plan_seed: 
         positions.extend([index] * (len(leaves) - len(positions)))
     before = [leaf.detach().clone() for leaf in leaves]
     inputs = [leaf for leaf in leaves if leaf.requires_grad]
-    weights = call.get("weights") and to_tensor(call["weights"], device)
+    weights = _weights(call.get("weights"), device)
 
     runs = []
     for _ in range(call.get("times", 1)):
@@ -62,7 +64,7 @@ def _runs(call: dict, function: Callable, guard: Guard, device: str, plan_seed: 
         runs.append(run)
         if run["changed"]:
             break
-        if inputs and weights is not None and run["value"].get("graph"):
+        if inputs and weights is not None:
             try:
                 run["grads"] = guard.read(_gradients, value, weights, inputs)
             except Problem as problem:
@@ -70,12 +72,24 @@ def _runs(call: dict, function: Callable, guard: Guard, device: str, plan_seed: 
     return runs
 
 
-def _gradients(value: Tensor, weights: Tensor, inputs: list[Tensor]) -> list[list | None]:
+def _weights(plain: dict | list | None, device: str) -> Tensor | list | None:
+    if isinstance(plain, list):
+        return [_weights(part, device) for part in plain]
+    return None if plain is None else to_tensor(plain, device)
+
+
+def _gradients(value: object, weights: Tensor | list | None, inputs: list[Tensor]) -> list:
     """Return the gradients of the weighted sum; nothing is accumulated in anybody's ``.grad``."""
+    if isinstance(weights, list):
+        parts = list(value) if issubclass(type(value), (tuple, list)) else []
+        some = zip(parts, weights, strict=False)
+        return [_gradients(part, w, inputs) for part, w in some]
+    if weights is None or not issubclass(type(value), Tensor):
+        return []
     with torch._C.DisableTorchFunctionSubclass():
         if type(value) is not Tensor:
             value = Tensor.as_subclass(value, Tensor)
-        if value.shape != weights.shape:
+        if value.shape != weights.shape or not value.requires_grad:
             return []
         total = (value.double() * weights.to(value.device)).sum()
         # The graph is kept: a learner's function may return the same tensor twice.
