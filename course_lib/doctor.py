@@ -169,7 +169,7 @@ def _data(answer: dict) -> list[str]:
         problems.append(
             f"COURSE_DATASET is {name!r}, which is none of {', '.join(known)}: correct or unset it."
         )
-    elif name and known and known[name].startswith("not usable"):
+    elif name and known and known[name].startswith(("not usable", "not there")):
         problems.append(f"COURSE_DATASET is {name}, {known[name]}: repair COURSE_DATA or unset it.")
     return problems
 

@@ -51,6 +51,37 @@ def test_train_sample_evaluate(tmp_path, capsys):
     assert main([*TRAIN, "--out", str(out), "--resume"]) == 0
 
 
+def test_residual_in_color_from_training_to_evaluation(tmp_path, capsys):
+    out, png = tmp_path / "model.pt", tmp_path / "grid.png"
+    small = ["--limit", "60", "--epochs", "1", "--latent-dim", "2", "--width", "4", "--blocks", "1"]
+    command = ["train", "--model", "residual", "--color", "--size", "32", *small]
+    command += ["--likelihood", "discretized_logistic", "--out", str(out)]
+    assert main([*command, "--checkpointing"]) == 0
+    text = capsys.readouterr()
+    assert "50 images" in text.out and "binarizes each color channel" not in text.err
+    saved = read_checkpoint(out)
+    assert saved["notes"] == {"data": "strokes", "size": 32, "color": True}
+    expected = {"model": "residual", "width": 4, "blocks": 1, "checkpoint": True, "latent_dim": 2}
+    assert {k: saved["spec"][k] for k in expected} == expected
+    assert saved["settings"]["batch_size"] == 64 and saved["settings"]["clip_norm"] == 1e5
+    assert main([*command, "--checkpointing", "--resume"]) == 0
+
+    assert main(["sample", str(out), str(png), "--num", "4", "--columns", "2"]) == 0
+    assert Image.open(png).size == (2 * 34 + 2, 2 * 34 + 2)
+    assert main(["evaluate", str(out), "--samples", "3", "--limit", "20"]) == 0
+    text = capsys.readouterr().out
+    assert "IWAE-3" in text and "20 images" in text
+
+
+def test_color_and_bernoulli_get_a_note_and_grey_none(tmp_path, capsys):
+    few = ["train", "--limit", "60", "--epochs", "1", "--hidden", "4", "--size", "8"]
+    assert main([*few, "--color", "--out", str(tmp_path / "color.pt")]) == 0
+    assert "binarizes each color channel" in capsys.readouterr().err
+    assert main([*few, "--no-color", "--out", str(tmp_path / "grey.pt")]) == 0
+    assert "binarizes each color channel" not in capsys.readouterr().err
+    assert read_checkpoint(tmp_path / "grey.pt")["notes"]["color"] is False
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -59,6 +90,12 @@ def test_train_sample_evaluate(tmp_path, capsys):
         (["train", "--final-share", "2"], "final_share is 2"),
         (["train", "--prior", "mixtur"], "Did you mean 'mixture'"),
         (["train", "--model", "conv", "--prior", "mixture"], "--prior is not for this model"),
+        (["train", "--width", "8"], "--width is not for this model"),
+        (["train", "--model", "conv", "--blocks", "2"], "--blocks is not for this model"),
+        (["train", "--checkpointing"], "--checkpointing is not for this model"),
+        (["train", "--model", "residual", "--hidden", "9"], "--hidden is not for this model"),
+        (["train", "--model", "residul"], "Did you mean 'residual'"),
+        (["train", "--data", "cifar10"], "cifar-10-batches-py/data_batch_1 is missing"),
         (["train", "--beta", "4"], "--beta is about the ELBO"),
         (["train", "--patience", "3"], "--patience is about the ELBO"),
         (["reproduce", "iwae-500"], "Did you mean 'iwae-50'"),
@@ -79,6 +116,8 @@ def test_train_sample_evaluate(tmp_path, capsys):
 )
 def test_bad_input_gets_one_sentence(arguments, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    if "cifar10" in arguments:
+        monkeypatch.setenv("COURSE_DATA", str(tmp_path))
     assert main(arguments) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and message in error and "Traceback" not in error

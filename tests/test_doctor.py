@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from course_lib import doctor, probe
+from course_lib.data import DATASETS
 
 NMS = "operator torchvision::nms does not exist"
 WELL = {
@@ -221,7 +222,7 @@ def test_this_installation_works():
     assert "torch_error" not in answer
     assert "torchvision_error" not in answer
     assert answer["problems"] == []
-    assert set(answer["data"]) == {"strokes", "mnist", "fashion_mnist", "kmnist"}
+    assert set(answer["data"]) == set(DATASETS)
     assert answer["threads"] == int(os.environ.get("COURSE_THREADS", "2"))
 
 

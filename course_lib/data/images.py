@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from course_lib.data import drawn, mnist, strokes
+from course_lib.data import drawn, mnist, photos, strokes
 from course_lib.errors import unknown
 
 __all__ = ["DATASETS", "Images", "available", "load"]
 
-DATASETS = ("strokes", *mnist.FAMILY)
+DATASETS = ("strokes", *mnist.FAMILY, *photos.PHOTOS)
 DIGITS = tuple("0123456789")
 NUM_TRAIN, NUM_TEST, MOST = 60_000, 10_000, 10_000_000
 
@@ -59,7 +59,9 @@ class Images:
         shape = "×".join(map(str, self.train.shape[1:]))
         extras = []
         if self.factors is not None:
-            extras.append(f"factors {', '.join(self.factors)}")
+            names = list(self.factors)
+            some = names if len(names) <= 12 else [*names[:3], "...", names[-1]]
+            extras.append(f"factors {', '.join(some)}")
         if self.captions is not None:
             extras.append("captions")
         return (
@@ -148,11 +150,44 @@ def _load_idx(
     )
 
 
+def _load_photos(
+    name: str,
+    size: int,
+    color: bool,
+    counts: dict[str, int | None],
+    root: str | os.PathLike[str] | None,
+    progress: bool,
+) -> Images:
+    splits = photos.read(name, counts, size=size, root=root, progress=progress)
+    pixels = {}
+    for split, there in splits.items():
+        # Part by part, so that never more than one of them is in memory twice.
+        pixels[split] = torch.empty(there.num_images, 3 if color else 1, size, size)
+        done = 0
+        for part in there.parts:
+            part = _as_float(part if color else photos.luma(part), size)
+            pixels[split][done : done + len(part)] = part
+            done += len(part)
+    train, test = splits["train"], splits["test"]
+    return Images(
+        name=name,
+        train=pixels["train"],
+        test=pixels["test"],
+        labels=train.labels,
+        test_labels=test.labels,
+        factors=train.factors,
+        test_factors=test.factors,
+        captions=None,
+        test_captions=None,
+        classes=photos.CLASSES[name],
+    )
+
+
 def load(
     name: str | None = None,
     *,
-    size: int = 28,
-    color: bool = False,
+    size: int | None = None,
+    color: bool | None = None,
     root: str | os.PathLike[str] | None = None,
     num_train: int | None = None,
     num_test: int | None = None,
@@ -165,11 +200,21 @@ def load(
     read from ``root``, or the folder that ``COURSE_DATA`` names, as torchvision lays it out;
     without either they are downloaded on first use into the cache folder.
 
+    ``cifar10`` (50,000 and 10,000 color photographs of 32×32 pixels, 10 classes) and ``celeba``
+    (162,770 and 19,962 faces, of which the middle 140×140 pixels are taken; 40 attributes as
+    factors, "Smiling" as the class) are never downloaded: they are read from ``root`` or
+    ``COURSE_DATA``, as torchvision lays them out. All of CelebA takes minutes to read for the
+    first time; at 64 pixels its small images are then kept in the cache folder (2.2 GB), and the
+    tensors need 9.0 GB of memory. ``num_train=20_000, num_test=2_000`` needs 1.1 GB.
+
     Args:
         name: one of :data:`DATASETS`; by default ``COURSE_DATASET``, or else "strokes".
-        size: height and width in pixels; 28×28 images are resampled where it differs.
-        color: three channels. ``strokes`` are drawn in colored ink on colored paper; the others
-            are grey in all three.
+        size: height and width in pixels; all but strokes are resampled where it differs. By
+            default the set's own: 28, of "cifar10" 32, of "celeba" 64.
+        color: three channels, or one. By default the photographs have color and the others have
+            none. ``strokes`` are drawn in colored ink on colored paper; the MNIST family is grey
+            in all three; photographs in one channel have the grey levels of
+            :func:`course_lib.data.photos.luma`.
         root: folder of the downloaded sets, see above; "strokes" does not use it.
         num_train, num_test: take the first so many images; by default all, of "strokes" 60,000
             and 10,000.
@@ -177,12 +222,17 @@ def load(
 
     Raises:
         ValueError: an unknown name, a bad size or number, or a damaged file.
-        FileNotFoundError: a file is not in the folder that the user named.
+        FileNotFoundError: a file is not in the folder that the user named, or is one of a set that
+            is never downloaded.
         ConnectionError: a download was needed and failed.
     """
     name = name or os.environ.get("COURSE_DATASET") or "strokes"
     if name not in DATASETS:
         raise unknown("data set", name, DATASETS)
+    if size is None:
+        size = photos.PHOTOS.get(name, 28)
+    if color is None:
+        color = name in photos.PHOTOS
     _whole("size", size, strokes.MIN_SIZE, strokes.MAX_SIZE)
     counts = {"train": num_train, "test": num_test}
     for split, count in counts.items():
@@ -190,6 +240,8 @@ def load(
             _whole(f"num_{split}", count, 1, MOST)
     if name == "strokes":
         return _load_strokes(size, color, counts, progress)
+    if name in photos.PHOTOS:
+        return _load_photos(name, size, color, counts, root, progress)
     return _load_idx(name, size, color, counts, root, progress)
 
 
@@ -198,4 +250,5 @@ def available() -> dict[str, str]:
 
     Nothing is written, drawn or downloaded. For the doctor of the command line.
     """
-    return {"strokes": drawn.describe()} | {name: mnist.describe(name) for name in mnist.FAMILY}
+    found = {"strokes": drawn.describe()} | {name: mnist.describe(name) for name in mnist.FAMILY}
+    return found | {name: photos.describe(name) for name in photos.PHOTOS}

@@ -8,6 +8,7 @@ from course_lib.models.multimodal import Modality, MultimodalVAE
 from course_lib.models.multimodal_parts import multimodal_vae
 from course_lib.models.pixelcnn import PixelCNN
 from course_lib.models.priors import PRIORS, make_prior
+from course_lib.models.residual import residual_vae
 from course_lib.models.semi_supervised import SemiSupervisedVAE, semi_supervised_vae
 from course_lib.models.vae import VAE, conv_vae, mlp_vae
 from course_lib.models.vector_quantized import VQVAE, vq_vae
@@ -32,6 +33,7 @@ __all__ = [
     "make_prior",
     "mlp_vae",
     "multimodal_vae",
+    "residual_vae",
     "semi_supervised_vae",
     "vq_vae",
 ]

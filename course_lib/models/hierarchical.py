@@ -226,7 +226,7 @@ def hierarchical_vae(
             number is one hidden layer.
         ladder: infer from the top down, every layer merged with what the model expects there.
         likelihood: a name in ``LIKELIHOODS``.
-        prior: of the uppermost layer, ``"standard"`` or ``"mixture"``.
+        prior: of the uppermost layer, ``"standard"``, ``"mixture"`` or ``"flow"``.
         components: of the mixture.
     """
     image_shape = check_shape(image_shape)

@@ -8,6 +8,7 @@ from course_lib.errors import unknown
 from course_lib.models.diffusion import diffusion_vae
 from course_lib.models.hierarchical import hierarchical_vae
 from course_lib.models.multimodal_parts import multimodal_vae
+from course_lib.models.residual import residual_vae
 from course_lib.models.vae import conv_vae, mlp_vae
 from course_lib.models.vector_quantized import vq_vae
 
@@ -20,6 +21,7 @@ MODELS = {
     "diffusion": diffusion_vae,
     "vq": vq_vae,
     "multimodal": multimodal_vae,
+    "residual": residual_vae,
 }
 
 
