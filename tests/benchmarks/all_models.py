@@ -1,6 +1,6 @@
 """All models of the course on one data set, each trained for the same time: one markdown table.
 
-    python tests/benchmarks/all_models.py --seconds 120 --out runs/all_models
+    python tests/benchmarks/all_models.py --seconds 60 --out runs/all_models
 
 Binarized images of strokes. A row that stands in OUT.json is not made again, so that the run can be
 broken off; OUT.md holds the table. Time is the processor's, on one thread, so that other work on
@@ -192,7 +192,7 @@ def table(found: dict, floor: float, head: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default="strokes")
-    parser.add_argument("--seconds", type=float, default=120, help="training time of each model")
+    parser.add_argument("--seconds", type=float, default=60, help="training time of each model")
     parser.add_argument("--train", type=int, default=20_000)
     parser.add_argument("--test", type=int, default=2000)
     parser.add_argument("--width", type=int, default=24, help="channels of the PixelCNN")
@@ -215,7 +215,7 @@ def main() -> None:
     floor = frechet_distance(judge.features(x[: len(x_test)]), features)
     head = (
         f"{len(x):,} binarized images of {a.data} to train on, {len(x_test):,} test images; every "
-        f"model about {a.seconds:g} s of training on one core; "
+        f"model about {a.seconds:g} s of training on one core, and at least one pass; "
         "nats are means over the test images with standard errors; draws in batches of 500."
     )
     every = rows(a.width)
