@@ -89,7 +89,7 @@ RECIPES: dict[str, dict] = {
         "checkpoint": False,
         "epochs": 20,
         "batch_size": 64,
-        "lr": 1e-3,
+        "lr": 2e-3,
         "warmup_epochs": 3.0,
         "clip_norm": 1e5,
         "validation": 0.02,

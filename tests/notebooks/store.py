@@ -90,6 +90,7 @@ def main(argv: list[str] | None = None) -> int:
         # No page shows the bar of a cold cache.
         load("strokes", progress=False)
         load("strokes", color=True, size=20, num_train=12_000, num_test=2000, progress=False)
+        load("strokes", color=True, size=64, num_train=800, num_test=200, progress=False)
         for path in options.notebooks:
             start = time.monotonic()
             try:
