@@ -151,3 +151,13 @@ def check_images(x: object, name: str = "x", *, binary: bool = False) -> None:
             f"{name} has grey pixels; 0 or 1 was expected. Binarize it first, "
             "for example with course_lib.data.binarize(x)."
         )
+
+
+def check_split_size(wanted: int | None, split: str, name: str, there: int) -> int:
+    """Return how many images of a set that has ``there`` are wanted; None stands for all."""
+    if wanted is not None and wanted > there:
+        raise ValueError(
+            f"num_{split} is {wanted:,}, but {name} has {there:,} {split} images; "
+            "leave it out to have them all, or use 'strokes', which draws any number."
+        )
+    return there if wanted is None else wanted

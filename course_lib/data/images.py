@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from course_lib.data import drawn, mnist, photos, strokes
-from course_lib.errors import unknown
+from course_lib.errors import check_split_size, unknown
 
 __all__ = ["DATASETS", "Images", "available", "load"]
 
@@ -129,11 +129,7 @@ def _load_idx(
     pixels = {}
     for split, count in counts.items():
         whole = splits[split].images
-        if count is not None and count > len(whole):
-            raise ValueError(
-                f"num_{split} is {count:,}, but {name} has {len(whole):,} {split} images; "
-                "leave it out to have them all, or use 'strokes', which draws any number."
-            )
+        count = check_split_size(count, split, name, len(whole))
         channels = whole[:count].unsqueeze(1).expand(-1, 3 if color else 1, -1, -1)
         pixels[split] = _as_float(channels, size)
     return Images(

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from course_lib.data import cache
+from course_lib.errors import check_split_size
 from course_lib.files import replacing
 
 __all__ = ["CLASSES", "PHOTOS", "describe", "luma", "read"]
@@ -160,21 +161,12 @@ def _missing(path: Path, base: Path, name: str) -> FileNotFoundError:
     )
 
 
-def _count(name: str, split: str, wanted: int | None, there: int) -> int:
-    if wanted is not None and wanted > there:
-        raise ValueError(
-            f"num_{split} is {wanted:,}, but {name} has {there:,} {split} images; "
-            "leave it out to have them all, or use 'strokes', which draws any number."
-        )
-    return there if wanted is None else wanted
-
-
 def _read_cifar10(base: Path, counts: dict[str, int | None]) -> dict[str, Split]:
     splits = {}
     for split, files in CIFAR_MD5.items():
         batches = [_cifar10_batch(base, file, md5) for file, md5 in files.items()]
         pixels = torch.cat([images for images, _ in batches])
-        num = _count("cifar10", split, counts[split], len(pixels))
+        num = check_split_size(counts[split], split, "cifar10", len(pixels))
         labels = torch.cat([labels for _, labels in batches])[:num].clone()
         splits[split] = Split(iter(pixels[:num].split(4096)), num, labels, None)
     return splits
@@ -221,7 +213,7 @@ def _read_celeba(
     attributes, rows = _attributes(folder / ATTRIBUTES, base)
     splits = {}
     for split, files in names.items():
-        num = _count("celeba", split, counts[split], len(files))
+        num = check_split_size(counts[split], split, "celeba", len(files))
         factors = _factors(folder / ATTRIBUTES, attributes, rows, files[:num])
         parts = _parts(base, split, files, num, size, progress)
         splits[split] = Split(parts, num, factors["Smiling"].clone(), factors)

@@ -83,16 +83,16 @@ def copied_loop(device):
     return run
 
 
-def tensor_loop(device, images):
+def tensor_loop(device, images, batch=BATCH, epochs=EPOCHS):
     """(c) The same steps over a tensor in memory."""
     model = PlainVAE().to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     x = images.flatten(1).to(device)
 
     def run():
-        for _ in range(EPOCHS):
+        for _ in range(epochs):
             total = torch.zeros((), device=device)
-            for index in torch.randperm(len(x), device=device).split(BATCH):
+            for index in torch.randperm(len(x), device=device).split(batch):
                 optimizer.zero_grad()
                 loss = plain_loss(model, x[index])
                 loss.backward()
