@@ -56,7 +56,7 @@ $(VENV)/.lab: pyproject.toml $(VENV)/.python
 	@touch $@
 
 $(VENV)/.test: pyproject.toml $(VENV)/.python
-	$(py) -m pip install --editable '.[lab,test,grade]'
+	$(py) -m pip install --editable '.[lab,test,grade,hub,cluster]'
 	$(py) -m course_lib doctor
 	@touch $(VENV)/.lab $@
 

@@ -37,7 +37,8 @@ c.CourseDirectory.submitted_directory = str(classroom / "submitted")
 c.CourseDirectory.autograded_directory = str(classroom / "autograded")
 c.CourseDirectory.feedback_directory = str(classroom / "feedback")
 c.CourseDirectory.db_url = f"sqlite:///{classroom / 'gradebook.db'}"
-c.CsvExportPlugin.to = str(classroom / "grades.csv")
+# grades.csv is that of python -m course_lib.grading.
+c.CsvExportPlugin.to = str(classroom / "nbgrader-grades.csv")
 
 c.ClearSolutions.code_stub = {"python": "raise NotImplementedError"}
 c.ClearSolutions.text_stub = "*Your answer, in two or three sentences.*"

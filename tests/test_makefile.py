@@ -71,7 +71,7 @@ def course(tmp_path) -> Course:
 
 VENV = "-m venv --clear .venv"
 LAB = "-m pip install --editable .[lab]"
-TEST = "-m pip install --editable .[lab,test,grade]"
+TEST = "-m pip install --editable .[lab,test,grade,hub,cluster]"
 DOCTOR = "-m course_lib doctor"
 
 

@@ -65,6 +65,7 @@ class Assignment:
         demonstrations: the ids of the demonstrations.
         tests: the released test cells by their grade_id.
         answers: the code cells with the worked answers.
+        metadata: nbgrader's of its cells, by their ids.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Assignment:
     demonstrations: frozenset[str]
     tests: dict[str, str]
     answers: tuple[str, ...]
+    metadata: dict[str, dict]
 
     @cached_property
     def grade_ids(self) -> frozenset[str]:
@@ -112,10 +114,12 @@ def read_assignment(path: Path) -> Assignment:
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is not a notebook: {error}") from None
     asked, written, given, left_out, demonstrations, tests, answers = [], [], [], [], [], {}, []
-    question, stub = "", {}
+    question, stub, metadata = "", {}, {}
     for cell in cells:
         source = "".join(cell["source"])
         about = cell["metadata"].get("nbgrader")
+        if about:
+            metadata[about["grade_id"]] = about
         if cell["cell_type"] != "code":
             if about and about["grade"]:
                 points = about["points"]
@@ -147,6 +151,7 @@ def read_assignment(path: Path) -> Assignment:
         frozenset(demonstrations),
         tests,
         tuple(answers),
+        metadata,
     )
 
 

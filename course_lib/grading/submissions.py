@@ -140,10 +140,13 @@ def find_submissions(
         raise ValueError(f"There is no {path}; a folder, a zip or a notebook was expected.")
     folder = path if path.is_dir() else path.parent
     above = () if zipfile.is_zipfile(path) else (folder.parent.name, folder.name)
+    files = list(_files(path))
+    # Where some files are named by student, the folder is a class and names nobody.
+    of_a_class = any(_names_somebody(file, sets) for file in files if len(file.parts) == 1)
     found: dict[tuple[str, str, str | None], list[tuple[_Owner, _File, Submission]]] = {}
     others: dict[tuple[str, str], list[tuple[_Owner, _File]]] = {}
-    for file in _files(path):
-        owner = _owner(file, above, sets)
+    for file in files:
+        owner = _owner(file, () if of_a_class and len(file.parts) == 1 else above, sets)
         if not owner.student:  # each is of somebody else, as far as is known
             owner = replace(owner, number=str(file.parts))
         if not file.parts[-1].lower().endswith(".ipynb"):
@@ -162,6 +165,11 @@ def find_submissions(
         for (name, number), one in submissions
     ]
     return sorted(told_apart, key=lambda one: (one.student, one.assignment or "", one.name))
+
+
+def _names_somebody(file: _File, sets: Mapping[str, Assignment]) -> bool:
+    name = file.parts[-1]
+    return name.lower().endswith(".ipynb") and bool(_without_set(_stem(name)[0], sets))
 
 
 def _submission(

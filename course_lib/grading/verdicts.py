@@ -26,6 +26,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import ClassVar
 
 from nbformat import NotebookNode
 
@@ -40,10 +41,11 @@ from course_lib.grading.assignments import (
     read_assignment,
 )
 from course_lib.grading.hidden import ROUNDS
+from course_lib.grading.isolation import LIBRARY, Ended, Limits, view
 from course_lib.grading.reading import Source, read_source
-from course_lib.grading.sandbox import LIBRARY, Ended, Limits, Session, view
+from course_lib.grading.sandbox import Session
 
-__all__ = ["Answer", "Flag", "Graded", "Verdict", "grade", "printable", "ungraded"]
+__all__ = ["Answer", "Flag", "Graded", "Verdict", "grade", "grade_id", "printable", "ungraded"]
 
 MOST_STARTS = 6
 CELL_SECONDS = 20.0
@@ -56,6 +58,7 @@ _MOST_NODES = 1_000_000
 _MOST_NUMBERS = 200_000
 _MOST_DEPTH = 20
 _MOST_TEXT = 3_000
+_UNDECIDED = ("timed_out", "not_tested")  # mistakes that a slow machine may make too
 
 
 def printable(text: str) -> str:
@@ -157,6 +160,8 @@ class Graded:
     peak_memory: int = 0
     unsafe: bool = False
 
+    to_read: ClassVar[str] = "To be read: "
+
     @property
     def points(self) -> float:
         """What the code has earned."""
@@ -169,10 +174,11 @@ class Graded:
 
     @property
     def for_a_person(self) -> tuple[str, ...]:
-        """What a person has to look at, in sentences: flags, and answers in words."""
+        """What a person has to look at, in sentences: flags, time-outs, and answers in words."""
         said = [flag.sentence for flag in self.flags if flag.person]
+        said += [f"{v.function}: {v.sentence}" for v in self.verdicts if v.mistake in _UNDECIDED]
         waiting = [one.grade_id for one in self.answers if one.text]
-        return (*said, *([f"To be read: {', '.join(waiting)}."] if waiting else []))
+        return (*said, *([f"{self.to_read}{', '.join(waiting)}."] if waiting else []))
 
 
 def grade(
@@ -279,7 +285,7 @@ def _cells(notebook: NotebookNode, assignment: Assignment) -> list[_Cell]:
         names = set(defined(cell.source)) & assignment.functions
         if not text or text in assignment.left_out or (text in stubs and names <= written):
             continue
-        is_test = _grade_id(cell) in assignment.tests
+        is_test = grade_id(cell) in assignment.tests
         shown = cell.get("id") in assignment.demonstrations
         shown = shown and "demonstration" in _tags(cell)
         if not names and (is_test or shown):
@@ -290,7 +296,8 @@ def _cells(notebook: NotebookNode, assignment: Assignment) -> list[_Cell]:
     return missing + kept
 
 
-def _grade_id(cell: NotebookNode) -> str | None:
+def grade_id(cell: NotebookNode) -> str | None:
+    """Return nbgrader's id of a cell; None where it has none."""
     about = cell.metadata.get("nbgrader")
     found = about.get("grade_id") if isinstance(about, dict) else None
     return found if isinstance(found, str) else None
@@ -564,7 +571,7 @@ def _about_cells(notebook: NotebookNode, assignment: Assignment) -> Iterator[Fla
     """Tell of test cells that are missing, changed, or there several times."""
     found: dict[str, list[str]] = {}
     for cell in notebook.cells:
-        if (name := _grade_id(cell)) is not None:
+        if (name := grade_id(cell)) is not None:
             found.setdefault(name, []).append(normal(cell.source))
     if damage := notebook.metadata.get("damage"):
         yield Flag("damaged", str(damage), person=True)
@@ -633,7 +640,7 @@ def _answer(notebook: NotebookNode, written: Written) -> Answer:
 def _texts(notebook: NotebookNode, written: Written) -> Iterable[str]:
     """Return the texts of an answer, found by nbgrader's id, the cell's, or below its question."""
     words = [cell for cell in notebook.cells if cell.cell_type in ("markdown", "raw")]
-    by_grade = [cell for cell in words if _grade_id(cell) == written.grade_id]
+    by_grade = [cell for cell in words if grade_id(cell) == written.grade_id]
     by_id = [cell for cell in words if cell.get("id") == written.grade_id]
     question = normal(written.question)
     below = [

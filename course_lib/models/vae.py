@@ -19,7 +19,7 @@ from course_lib.models.priors import make_prior
 
 __all__ = ["VAE", "conv_vae", "mlp_vae"]
 
-ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
+ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "gated": nn.GLU}
 
 
 class VAE(nn.Module):
@@ -146,7 +146,8 @@ def mlp_vae(
         latent_dim: L.
         hidden: widths of the encoder's hidden layers; the decoder mirrors them.
         likelihood: a name in ``LIKELIHOODS``.
-        activation: of the hidden layers, ``"relu"`` or ``"tanh"``.
+        activation: of the hidden layers, ``"relu"``, ``"tanh"``, or ``"gated"``: of two linear
+            maps one times the sigmoid of the other (Dauphin et al. 2017, arXiv 1612.08083).
         prior: ``"standard"``, N(0, I), or learned: ``"mixture"``, of normals; ``"vamp"``, of the
             posteriors of pseudo-inputs; ``"flow"``, of affine couplings.
         components: of the mixture; pseudo-inputs of ``"vamp"``.
@@ -247,10 +248,11 @@ def full_precision(a: Tensor) -> Tensor:
 
 def dense(*widths: int, act: type[nn.Module] = nn.ReLU) -> list[nn.Module]:
     """Linear layers of these widths with an activation between each two."""
+    wider = 2 if act is nn.GLU else 1  # a gate halves what it gets
     layers: list[nn.Module] = []
-    for before, after in pairwise(widths):
-        layers += [nn.Linear(before, after), act()]
-    return layers[:-1]
+    for before, after in pairwise(widths[:-1]):
+        layers += [nn.Linear(before, wider * after), act()]
+    return [*layers, nn.Linear(*widths[-2:])]
 
 
 def upsample(channels_in: int, channels_out: int, size: list[int], target: list[int]) -> nn.Module:
@@ -272,6 +274,12 @@ def initialize(network: nn.Sequential) -> nn.Sequential:
             nn.init.zeros_(layer.bias)
         elif isinstance(following, nn.Tanh):
             nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        elif isinstance(following, nn.GLU):
+            # Of a * sigmoid(b) with b ~ N(0, 1) the mean square is that of a times 0.293.
+            a, b = layer.weight.data.chunk(2)
+            nn.init.normal_(a, std=math.sqrt(1 / 0.293 / layer.in_features))
+            nn.init.normal_(b, std=math.sqrt(1 / layer.in_features))
             nn.init.zeros_(layer.bias)
     return network
 

@@ -117,7 +117,7 @@ def graded(request, nbgrader):
 
 def test_everyone_gets_what_was_earned(graded, nbgrader):
     name, expected = graded
-    with open(nbgrader.classroom / "grades.csv", encoding="utf-8") as file:
+    with open(nbgrader.classroom / "nbgrader-grades.csv", encoding="utf-8") as file:
         rows = {r["student_id"]: r for r in csv.DictReader(file) if r["assignment"] == name}
     assert {student: float(row["score"]) for student, row in rows.items()} == expected
     assert {float(row["max_score"]) for row in rows.values()} == {20.0}

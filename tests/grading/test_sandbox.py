@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from course_lib.grading import sandbox
-from course_lib.grading.sandbox import Ended, Limits, Session, run
+from course_lib.grading import isolation, sandbox
+from course_lib.grading.isolation import Ended, Limits
+from course_lib.grading.sandbox import Session, run
 
 ROOT = Path(__file__).resolve().parents[2]
-reason = sandbox.why_not()
+reason = isolation.why_not()
 needs_sandbox = pytest.mark.skipif(reason is not None, reason=str(reason))
 SHORT = Limits(wall=20, cpu=20, memory=400_000_000, processes=20, output_bytes=1_000_000)
 START = """
@@ -115,7 +116,7 @@ say(place=place, later=repr(course_lib.check("kl_normal", None)),
 
 
 def test_the_copy_of_the_library_has_no_truths():
-    place = sandbox.view()
+    place = isolation.view()
     names = {str(p.relative_to(place)) for p in place.rglob("*") if p.is_file()}
     judges = [n for n in names if "checks" in n and "probes" not in n and "__init__" not in n]
     assert judges == []
@@ -396,40 +397,40 @@ def test_where_there_is_no_sandbox_nothing_is_run(monkeypatch, tmp_path):
 def test_the_reason_says_what_to_do(monkeypatch, setting, words):
     values = {"kernel/apparmor_restrict_unprivileged_userns": "1"}
     monkeypatch.setattr(
-        sandbox, "_setting", lambda name: values.get(name, "0") if name == setting else ""
+        isolation, "_setting", lambda name: values.get(name, "0") if name == setting else ""
     )
-    assert words in sandbox._cure()
+    assert words in isolation._cure()
 
 
 def test_a_missing_program_is_named(monkeypatch):
-    monkeypatch.setattr(sandbox.shutil, "which", lambda name: None)
-    assert "apt install bubblewrap" in sandbox.why_not.__wrapped__()
-    monkeypatch.setattr(sandbox.sys, "platform", "darwin")
-    assert "Linux" in sandbox.why_not.__wrapped__()
+    monkeypatch.setattr(isolation.shutil, "which", lambda name: None)
+    assert "apt install bubblewrap" in isolation.why_not.__wrapped__()
+    monkeypatch.setattr(isolation.sys, "platform", "darwin")
+    assert "Linux" in isolation.why_not.__wrapped__()
 
 
 def test_a_sandbox_that_does_not_start_is_told(monkeypatch):
     failing = ["sh", "-c", "echo bwrap: No permissions >&2; exit 1"]
-    monkeypatch.setattr(sandbox.shutil, "which", lambda name: name)
-    monkeypatch.setattr(sandbox, "_sandboxed", lambda *_: failing)
-    assert "bwrap: No permissions" in sandbox.why_not.__wrapped__()
+    monkeypatch.setattr(isolation.shutil, "which", lambda name: name)
+    monkeypatch.setattr(isolation, "_sandboxed", lambda *_: failing)
+    assert "bwrap: No permissions" in isolation.why_not.__wrapped__()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs submissions as another user")
 def test_what_the_other_user_needs_is_where_it_can_go(tmp_path, monkeypatch):
     tmp_path.chmod(0o700)
-    assert not sandbox._reachable(str(tmp_path)) and sandbox._reachable("/usr")
-    assert sandbox._reachable(sandbox.tempfile.gettempdir())
-    monkeypatch.setattr(sandbox.tempfile, "gettempdir", lambda: str(tmp_path))
-    assert sandbox._for_all() == "/tmp"
+    assert not isolation._reachable(str(tmp_path)) and isolation._reachable("/usr")
+    assert isolation._reachable(isolation.tempfile.gettempdir())
+    monkeypatch.setattr(isolation.tempfile, "gettempdir", lambda: str(tmp_path))
+    assert isolation._for_all() == "/tmp"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs submissions as another user")
 def test_what_the_other_user_cannot_read_is_named(tmp_path, monkeypatch):
     tmp_path.chmod(0o700)
-    monkeypatch.setattr(sandbox, "_system", lambda: [str(tmp_path)])
+    monkeypatch.setattr(isolation, "_system", lambda: [str(tmp_path)])
     with pytest.raises(Ended, match="chmod -R a"):
-        sandbox._stage.__wrapped__()
+        isolation._stage.__wrapped__()
 
 
 def test_without_a_sandbox_the_limits_hold():

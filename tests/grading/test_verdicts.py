@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from course_lib.checks import plan, probe
-from course_lib.grading import sandbox, verdicts
-from course_lib.grading.sandbox import Limits
+from course_lib.grading import isolation, verdicts
+from course_lib.grading.isolation import Limits
 from course_lib.grading.verdicts import grade, ungraded, verdict
 
-reason = sandbox.why_not()
+reason = isolation.why_not()
 needs_sandbox = pytest.mark.skipif(reason is not None, reason=str(reason))
 ROOT = Path(__file__).resolve().parents[2]
 KL = "def kl_standard_normal(mu, logvar):\n    "
@@ -266,8 +266,8 @@ def test_without_a_sandbox_it_says_so(solved, as_read, assignment):
 
 
 def test_without_a_sandbox_it_refuses(solved, as_read, assignment, monkeypatch):
-    monkeypatch.setattr(sandbox, "why_not", lambda: "There is none.")
-    with pytest.raises(sandbox.Ended, match="There is none"):
+    monkeypatch.setattr("course_lib.grading.sandbox.why_not", lambda: "There is none.")
+    with pytest.raises(isolation.Ended, match="There is none"):
         grade(as_read(solved()), assignment)
 
 

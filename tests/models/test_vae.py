@@ -159,6 +159,7 @@ def test_build_makes_the_same_model():
     for model in (
         mlp_vae((1, 8, 9), 3, (7, 5), "gaussian"),
         mlp_vae((1, 8, 9), 3, (7,), activation="tanh"),
+        mlp_vae((1, 8, 9), 3, (7, 5), activation="gated"),
         conv_vae((3, 9, 8), 2, width=4, hidden=6, likelihood="discretized_logistic"),
     ):
         again = build(model.spec)
@@ -213,7 +214,7 @@ def test_values_of_another_kind_get_a_sentence(action, message):
         action(mlp_vae((1, 6, 6), latent_dim=2, hidden=(8,)))
 
 
-@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize("activation", ["relu", "tanh", "gated"])
 def test_signals_keep_their_size_through_many_layers(activation):
     """Neither dying out nor blowing up: what initialization is for."""
     torch.manual_seed(0)
