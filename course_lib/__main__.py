@@ -33,7 +33,8 @@ The standard recipe takes minutes: a 784-300-300-40 network of fully connected l
 Bernoulli likelihood, its pixels binarized anew at every step, a prior that is a learned mixture of
 normals, Adam at a learning rate that falls to zero along a cosine, a KL weight that rises to 1 over
 the first epochs, and a last part of the run that maximizes IWAE-5 in place of the ELBO. --quick
-takes about a minute: 784-400-20, 10 epochs, N(0, I) as the prior and the ELBO throughout. The state
+takes about a minute: 784-400-20, 10 epochs, N(0, I) as the prior and the ELBO throughout. --long
+takes half an hour: gated layers, and a flow as the prior. The state
 of the run is in OUT after every epoch: if the run was stopped, killed or cut off, the same command
 with --resume goes on from there and ends as if nothing had happened. An existing OUT is never
 overwritten.
@@ -124,9 +125,10 @@ def _train(a: argparse.Namespace) -> int:
         raise unknown("likelihood", a.likelihood, LIKELIHOODS)
     if a.prior is not None and a.prior not in PRIORS:
         raise unknown("prior", a.prior, PRIORS)
-    if a.quick and a.model != "mlp":
-        raise ValueError("--quick is a recipe for the mlp; leave out --model, or --quick.")
-    kind = "quick" if a.quick else a.model
+    pace = "quick" if a.quick else "long" if a.long else None
+    if pace and a.model != "mlp":
+        raise ValueError(f"--{pace} is a recipe for the mlp; leave out --model, or --{pace}.")
+    kind = pace or a.model
     chosen = recipe("standard" if kind == "mlp" else kind)
     for name in ("hidden", "prior", "width", "blocks", "checkpoint"):
         if getattr(a, name) is not None and name not in chosen:
@@ -378,9 +380,11 @@ def _parser() -> argparse.ArgumentParser:
         "(default: cifar10 and celeba in color, the others grey)",
     )
     p.add_argument("--limit", type=_count, help="use the first LIMIT training images only")
-    p.add_argument("--out", type=Path, help="checkpoint (default: runs/DATA-MODEL.pt or -quick.pt)")
+    p.add_argument("--out", type=Path, help="checkpoint (default: runs/DATA-MODEL.pt, -quick.pt, -long.pt)")
     p.add_argument("--resume", action="store_true", help="go on from OUT if it exists")
-    p.add_argument("--quick", action="store_true", help="the recipe that takes about a minute")
+    pace = p.add_mutually_exclusive_group()
+    pace.add_argument("--quick", action="store_true", help="the recipe that takes about a minute")
+    pace.add_argument("--long", action="store_true", help="the recipe that takes half an hour")
     g = p.add_argument_group("model", "Where no default is given, the recipe decides.")
     g.add_argument("--model", default="mlp", help="mlp, conv, hierarchical or residual")
     g.add_argument("--latent-dim", type=_count, help="number of latents, L")
