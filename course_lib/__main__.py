@@ -380,7 +380,9 @@ def _parser() -> argparse.ArgumentParser:
         "(default: cifar10 and celeba in color, the others grey)",
     )
     p.add_argument("--limit", type=_count, help="use the first LIMIT training images only")
-    p.add_argument("--out", type=Path, help="checkpoint (default: runs/DATA-MODEL.pt, -quick.pt, -long.pt)")
+    p.add_argument(
+        "--out", type=Path, help="checkpoint (default: runs/DATA-MODEL.pt, -quick.pt, -long.pt)"
+    )
     p.add_argument("--resume", action="store_true", help="go on from OUT if it exists")
     pace = p.add_mutually_exclusive_group()
     pace.add_argument("--quick", action="store_true", help="the recipe that takes about a minute")
