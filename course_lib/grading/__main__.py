@@ -10,6 +10,7 @@ from pathlib import Path
 from course_lib.grading.classroom import Summary, grade_folder, report
 from course_lib.grading.isolation import COURSE, Ended
 from course_lib.grading.releasing import release
+from course_lib.grading.verdicts import printable
 from course_lib.grading.work import workers_that_fit
 
 DESCRIPTION = """\
@@ -142,8 +143,10 @@ def _grade(args: argparse.Namespace) -> int:
         scheduler=args.scheduler,
     )
     print(f"{done.graded} graded now, {done.kept} had their grades already.")
+    if done.failed:
+        print(f"{done.failed} could not be graded here and have no points yet; try them again.")
     _tell(done, args.out)
-    return 0
+    return 1 if done.failed else 0
 
 
 def _report(args: argparse.Namespace) -> int:
@@ -164,7 +167,8 @@ def _tell(done: Summary, out: Path) -> None:
     if done.waiting:
         print(f"\n{len(done.waiting)} more things need a person:")
         for one in done.waiting[:MOST_LINES]:
-            print(f"  {one.student}, {one.assignment or one.file}: {one.sentence}")
+            line = f"{one.student}, {one.assignment or one.file}: {one.sentence}"
+            print(f"  {' '.join(printable(line).split())}")
         if len(done.waiting) > MOST_LINES:
             print("  ...")
     if done.to_read or done.waiting:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,6 +34,7 @@ class Summary:
         without: how many of those have no grade.
         to_read: how many of those have answers in words that wait for somebody.
         waiting: all that needs a person, the answers in words left out.
+        failed: how many this run could not grade, for no fault of theirs; the next one tries again.
     """
 
     graded: int
@@ -42,6 +43,7 @@ class Summary:
     without: int
     to_read: int
     waiting: tuple[reports.Waiting, ...]
+    failed: int = 0
 
 
 def grade_folder(
@@ -85,16 +87,23 @@ def grade_folder(
     found = find_submissions(submissions, sets, assignment=assignment)
     if not found:
         raise ValueError(f"There is nothing to grade in {submissions}: no notebook (.ipynb).")
+    if Path(out).resolve().is_relative_to(Path(submissions).resolve()):
+        raise ValueError(
+            f"{out} lies in {submissions}, where the graded notebooks would be taken for "
+            "submissions the next time; give --out another place."
+        )
     check_writable(out / "grades.csv")
     if not unsafe and scheduler is None and (refusal := isolation.why_not()):
         raise Ended("refused", refusal)
     records, seed = Records(out), settle_seed(out, seed)
-    _forget_what_is_away(records)
+    with _one_at_a_time(out):  # what it refuses should not be known after an hour of grading
+        gradebook.enter_sets(out, {one.assignment for one in found if one.assignment}, solutions)
     todo: list[tuple[Job, Record]] = []
-    kept = 0
+    kept, failed, there = 0, 0, set()
     with tqdm(total=len(found), unit="submission", disable=not progress, dynamic_ncols=True) as bar:
         for one in found:
             record, job = _prepare(one, sets, solutions, seed, unsafe, limits or Limits())
+            there.add((record.student, record.assignment))
             before = records.find(record.student, record.assignment)
             if before is not None and before.key == record.key:
                 record = replace(record, graded=before.graded)
@@ -105,6 +114,7 @@ def grade_folder(
             if before != record:
                 records.keep(record)
             bar.update()
+        _forget_what_is_away(records, Path(submissions).resolve(), there)
         by_key = {job.key: (job, record) for job, record in todo}
         jobs = [job for job, _ in todo]
         with contextlib.closing(
@@ -114,12 +124,14 @@ def grade_folder(
                 record = by_key[job.key][1]
                 if any(flag.kind == MACHINE for flag in graded.flags):
                     record = replace(record, key="")  # not its fault: to be tried again
+                    failed += 1
                 record = replace(record, graded=graded)
                 notebook = nbformat.from_dict(json.loads(job.notebook))
                 gradebook.write_notebook(out, record, notebook, sets[record.assignment])
                 records.keep(record)
                 bar.update()
-    return replace(report(out, solutions), graded=len(jobs), kept=kept)
+    done = report(out, solutions)
+    return replace(done, graded=len(jobs) - failed, kept=kept, failed=failed)
 
 
 def settle_seed(out: Path, seed: int | None) -> int:
@@ -145,10 +157,18 @@ def settle_seed(out: Path, seed: int | None) -> int:
     return used
 
 
-def _forget_what_is_away(records: Records) -> None:
-    """Forget files that had no grade and are not there any more, perhaps under a better name."""
+def _forget_what_is_away(records: Records, place: Path, there: set[tuple[str, str]]) -> None:
+    """Forget files that had no grade and are not there any more, perhaps under a better name.
+
+    Args:
+        records: all of them.
+        place: where submissions were looked for.
+        there: the students and sets that were found.
+    """
     for record in list(records):
-        if (record.graded is None or not record.known) and not Path(record.path).exists():
+        path, who = Path(record.path), (record.student, record.assignment)
+        away = who not in there and (not path.exists() or path.resolve().is_relative_to(place))
+        if away and (record.graded is None or not record.known):
             records.drop(record)
 
 
@@ -166,9 +186,11 @@ def _prepare(
     read = one.read()
     problem = read if isinstance(read, str) else None
     key = key_of(read, tests, seed, unsafe)
+    # nbgrader's formgrader puts names into its pages, and into their scripts, as they are.
+    student = (one.student if known else one.name).translate(dict.fromkeys(map(ord, '<>"'), "_"))
     record = Record(
         key,
-        one.student if known else one.name,
+        student,
         name,
         one.name,
         one.notes,
@@ -192,12 +214,34 @@ def report(out: Path, solutions: Path) -> Summary:
     """
     if refusal := gradebook.missing_nbgrader():
         raise ValueError(refusal)
-    everything = list(Records(out))
-    if not everything:
+    if not any(Records(out)):
         raise ValueError(f"There are no grades in {out}; the command grade makes some.")
+    with _one_at_a_time(out):
+        return _report(out, solutions)
+
+
+@contextlib.contextmanager
+def _one_at_a_time(out: Path) -> Iterator[None]:
+    """Wait until no other run writes the gradebook and the tables of the same folder."""
+    with contextlib.ExitStack() as until_then:
+        with contextlib.suppress(ImportError, OSError):  # a system or a disk without locks
+            import fcntl
+
+            file = until_then.enter_context((out / "records" / ".lock").open("w"))
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _report(out: Path, solutions: Path) -> Summary:
+    everything = list(Records(out))
     gradebook.enter(out, [one for one in everything if one.graded and one.known], solutions)
     marks = gradebook.marks(out)
     waiting = reports.all_waiting(everything, marks)
+    missing = "Its record cannot be read, so no table has it; the command grade makes it anew."
+    waiting += [
+        reports.Waiting(path.parent.name, path.stem, missing, path.name)
+        for path in Records(out).damaged()
+    ]
     reports.write_tables(out, everything, marks, waiting)
     reports.write_pages(out, everything, marks)
     unread = {(w.student, w.assignment) for w in waiting if w.sentence.startswith(Graded.to_read)}

@@ -13,9 +13,10 @@ import hashlib
 import json
 import os
 import re
+import stat
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from course_lib.files import replacing
-from course_lib.grading.assignments import Assignment, read_assignment
+from course_lib.grading.assignments import Assignment, normal, read_assignment
 from course_lib.grading.isolation import COURSE
 from course_lib.grading.records import Record, file_name
 from course_lib.grading.verdicts import Graded, Verdict, grade_id, printable
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Mark",
     "enter",
+    "enter_sets",
+    "file_beside",
     "graded_notebook",
     "handed_in",
     "marks",
@@ -42,7 +45,8 @@ __all__ = [
     "write_notebook",
 ]
 
-_HTML = re.compile(r"<(?=[A-Za-z/!?])")
+# What begins a tag, or the address of a link or picture; a space behind it makes a text of it.
+_ACTIVE = re.compile(r"<(?=[A-Za-z/!?])|\](?=[(:])")
 MISSING = "The gradebook needs nbgrader, which is not installed: pip install -e '.[lab,grade]'."
 
 
@@ -100,6 +104,21 @@ def enter(folder: Path, records: Iterable[Record], solutions: Path) -> None:
         known.write()
 
 
+def enter_sets(folder: Path, names: Iterable[str], solutions: Path) -> None:
+    """Enter sets, before there are grades, into ``folder/gradebook.db``.
+
+    Args:
+        folder: of the grades.
+        names: of the sets.
+        solutions: the folder of the sets.
+
+    Raises:
+        RuntimeError: nbgrader refuses; the text says why.
+    """
+    for name in sorted(names):
+        _enter_set(folder, Path(solutions) / name / f"{name}.ipynb")
+
+
 class _Entered:
     """What of each submission is in the gradebook: the key, and digests of the answers in words."""
 
@@ -152,7 +171,7 @@ def marks(folder: Path) -> dict[tuple[str, str], dict[str, Mark]]:
                         comment = about.get(grade.name)
                         about[grade.name] = Mark(
                             float(grade.score or 0),
-                            grade.manual_score is not None,
+                            grade.manual_score is not None or bool(grade.extra_credit),
                             bool(grade.needs_manual_grade),
                             comment.comment if comment else "",
                         )
@@ -164,14 +183,24 @@ def _url(folder: Path) -> str:
     return f"sqlite:///{(folder / 'gradebook.db').resolve()}"
 
 
-def _open(folder: Path) -> Gradebook:
+@contextlib.contextmanager
+def _open(folder: Path) -> Iterator[Gradebook]:
     from nbgrader.api import Gradebook
+    from sqlalchemy.exc import SQLAlchemyError
 
     # nbgrader calls the program alembic, which stands beside the Python that runs it.
     beside, path = str(Path(sys.executable).parent), os.environ.get("PATH", "")
     if beside not in path.split(os.pathsep):
         os.environ["PATH"] = os.pathsep.join([beside, path])
-    return Gradebook(_url(folder))
+    try:
+        with Gradebook(_url(folder)) as book:
+            yield book
+    except SQLAlchemyError as error:
+        raise RuntimeError(
+            f"{folder / 'gradebook.db'} cannot be used: {getattr(error, 'orig', error)}. It may be "
+            "in use, damaged, or of another version of nbgrader. The grades are kept in records/, "
+            "and the same command goes on."
+        ) from error
 
 
 def _enter_set(folder: Path, path: Path) -> None:
@@ -275,12 +304,24 @@ def _enter(book: Gradebook, record: Record, before: dict[str, str]) -> None:
 
 def handed_in(record: Record) -> str | None:
     """Return the time that nbgrader's exchange wrote beside a submission, or None."""
+    from nbgrader.utils import parse_utc
+
+    with contextlib.suppress(Exception):  # the file may be the student's, with anything in it
+        text = (file_beside(record, "timestamp.txt") or b"").decode("ascii").strip()
+        parse_utc(text)
+        return text
+    return None
+
+
+def file_beside(record: Record, name: str) -> bytes | None:
+    """Return a small file beside a submission on the disk; None where there is none, or a link."""
     if not record.path.endswith(".ipynb"):
         return None
-    with contextlib.suppress(OSError, ValueError):
-        path = Path(record.path).with_name("timestamp.txt")
-        text = path.read_text(encoding="ascii").strip()
-        return text if len(text) < 60 else None
+    with contextlib.suppress(OSError):
+        path = Path(record.path).with_name(name)
+        about = path.lstat()
+        if stat.S_ISREG(about.st_mode) and about.st_size < 1000:
+            return path.read_bytes()
     return None
 
 
@@ -307,8 +348,8 @@ def write_notebook(
 def graded_notebook(notebook: NotebookNode, assignment: Assignment, graded: Graded) -> NotebookNode:
     """Return a submission as nbgrader keeps it: its cells, with each verdict below its test.
 
-    Nothing in it is active: outputs are those that are made here, HTML in texts is shown as text,
-    and of the metadata only nbgrader's own is left, each id once.
+    Nothing in it is active: outputs are those that are made here, HTML, links and pictures in texts
+    are shown as text, and of the metadata only nbgrader's own is left, each id once.
 
     Args:
         notebook: what was handed in.
@@ -325,6 +366,8 @@ def graded_notebook(notebook: NotebookNode, assignment: Assignment, graded: Grad
         known = (
             name in about and name not in there and (cell.cell_type == "code") == (kind == "code")
         )
+        if known and name in verdicts and normal(cell.source) != assignment.tests[name]:
+            cells.append(_cell(cell, {}))  # what the student has made of the test, for a person
         cells.append(_cell(cell, {"nbgrader": about[name]} if known else {}))
         if known:
             there.add(name)
@@ -338,7 +381,7 @@ def graded_notebook(notebook: NotebookNode, assignment: Assignment, graded: Grad
             cells.append(nbformat.v4.new_code_cell("", metadata=metadata))
             _add_verdict(cells[-1], assignment.tests[name], verdicts[name])
         elif name in words:
-            text = _HTML.sub("&lt;", words[name]) or "*There is no answer.*"
+            text = _ACTIVE.sub(r"\g<0> ", words[name]) or "*There is no answer.*"
             cells.append(nbformat.v4.new_markdown_cell(text, metadata=metadata))
         else:
             text = "# This cell is not there any more."
@@ -352,7 +395,7 @@ def _cell(cell: NotebookNode, metadata: dict) -> NotebookNode:
     source = printable(cell.source)
     if cell.cell_type == "code":
         return nbformat.v4.new_code_cell(source, metadata=metadata)
-    return nbformat.v4.new_markdown_cell(_HTML.sub("&lt;", source), metadata=metadata)
+    return nbformat.v4.new_markdown_cell(_ACTIVE.sub(r"\g<0> ", source), metadata=metadata)
 
 
 def _add_verdict(cell: NotebookNode, test: str, verdict: Verdict) -> None:

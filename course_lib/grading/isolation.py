@@ -31,7 +31,7 @@ COURSE = PACKAGE.parent
 LIBRARY = Path("/course")  # where the filtered copy is seen inside
 HOME = "/home/student"
 ADDRESSES = 8_000_000_000  # torch asks for 3 GB of addresses at its import and uses few of them
-BEYOND = 500_000_000  # what a process may ask for beyond what it may use
+BEYOND = 200_000_000  # what a process may ask for beyond what it may use
 TMPFS = 64_000_000
 
 _CHECKS = '''"""Stands in for the checks while a submission is graded."""
@@ -58,7 +58,7 @@ class Limits:
         wall: seconds from its start to its end.
         cpu: seconds of computing, of one process.
         memory: bytes in use by all of its processes together; one process may ask for
-            0.5 GB more than that.
+            0.2 GB more than that.
         processes: processes and threads at a time.
         file_bytes: the size of one file.
         output_bytes: what it may say in all.
@@ -67,7 +67,7 @@ class Limits:
 
     wall: float = 300.0
     cpu: float = 300.0
-    memory: int = 1_500_000_000
+    memory: int = 1_300_000_000
     processes: int = 64
     file_bytes: int = 50_000_000
     output_bytes: int = 100_000_000

@@ -20,6 +20,7 @@ _MOST_PARTS = 1_000_000  # values in the file, outputs apart
 _MOST_CELLS = 2_000
 _MOST_TEXT = 1_000_000  # characters of a cell, in which there may be a picture
 _MOST_CODE = 300_000  # characters of all code cells
+_MOST_WORDS = 20_000_000  # characters of all others
 
 
 def read_notebook(data: bytes) -> NotebookNode | str:
@@ -77,6 +78,9 @@ def _cells_of(content: object) -> list[dict] | str:
     code = sum(len(cell["source"]) for cell in kept if cell["cell_type"] == "code")
     if code > _MOST_CODE:
         return f"The notebook has {code:,} characters of code; {_MOST_CODE:,} are read at most."
+    words = sum(len(cell["source"]) for cell in kept) - code
+    if words > _MOST_WORDS:
+        return f"The notebook has {words:,} characters of text; {_MOST_WORDS:,} are read at most."
     return kept
 
 

@@ -27,7 +27,10 @@ from course_lib.grading.verdicts import Answer, Flag, Graded, Verdict
 __all__ = ["Record", "Records", "from_plain", "key_of", "to_plain"]
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-_DECIDES = ("checks", "grading/hidden.py", "grading/inside.py", "grading/verdicts.py")
+_DECIDES = (
+    "checks",
+    *(f"grading/{name}.py" for name in ("assignments", "hidden", "inside", "notebooks", "verdicts")),
+)
 _LONGEST = 150  # bytes of a file's name, which most disks end at 255
 
 
@@ -61,6 +64,8 @@ class Record:
     def for_a_person(self) -> tuple[str, ...]:
         """What a person has to look at, in sentences."""
         said = self.graded.for_a_person if self.graded else ()
+        # It may have taken the place of the right one, or have come after its last day.
+        said += tuple(note for note in self.notes if note.startswith("By its place "))
         return said if self.problem is None or self.problem in said else (self.problem, *said)
 
 
@@ -96,16 +101,24 @@ class Records:
         found = filter(None, map(_read, self.folder.glob("*/*.json")))
         return iter(sorted(found, key=lambda one: (one.student, one.assignment)))
 
+    def damaged(self) -> list[Path]:
+        """Return the files that are no record, or one of another version of this library."""
+        return [path for path in sorted(self.folder.glob("*/*.json")) if _read(path) is None]
+
     def _path(self, student: str, assignment: str) -> Path:
         return self.folder / file_name(student) / f"{file_name(assignment or 'unknown')}.json"
 
 
 def file_name(name: str) -> str:
-    """Return a name as that of a file: no path, not hidden, not too long for a disk."""
-    kept = name.replace("/", " ").replace("\0", " ").strip()
+    """Return a name as that of a file: no path, not hidden, not too long for a disk.
+
+    Names that differ stay apart, and none is taken for a page or a record.
+    """
+    kept = name.encode("utf-8", "replace").decode().replace("/", " ").replace("\0", " ").strip()
     kept = f"_{kept}" if kept.startswith(".") or not kept else kept
-    if len(kept.encode()) > _LONGEST:
-        digest = hashlib.sha256(name.encode()).hexdigest()[:12]
+    taken = kept.lower().endswith((".html", ".json"))
+    if kept != name or taken or len(kept.encode()) > _LONGEST:
+        digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:12]
         kept = kept.encode()[: _LONGEST - 13].decode(errors="ignore") + f"-{digest}"
     return kept
 
@@ -114,6 +127,8 @@ def _read(path: Path) -> Record | None:
     """Return a record; None where there is none, or one of another version of this library."""
     try:
         plain = json.loads(path.read_bytes())
+        if not all(isinstance(plain[one], str) for one in ("key", "student", "assignment")):
+            return None
         graded = from_plain(plain["graded"]) if plain["graded"] else None
         return Record(**plain | {"notes": tuple(plain["notes"]), "graded": graded})
     except (OSError, ValueError, KeyError, TypeError):

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import csv
 import io
-import shutil
+import re
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 from course_lib.files import replacing
-from course_lib.grading.gradebook import Mark, handed_in
+from course_lib.grading.gradebook import Mark, file_beside, handed_in
 from course_lib.grading.records import Record, file_name
 from course_lib.grading.verdicts import printable
+from course_lib.grading.work import MACHINE
 
 __all__ = ["Waiting", "all_waiting", "page", "write_pages", "write_tables"]
 
@@ -62,7 +63,7 @@ def all_waiting(records: Sequence[Record], marks: Marks) -> list[Waiting]:
     """Return all that still needs a person, and who handed in the same work."""
     same: dict[str, list[Record]] = {}
     for record in records:
-        if record.graded and record.graded.points:
+        if record.key and record.graded and record.graded.points:
             same.setdefault(record.key, []).append(record)
     found = []
     for record in records:
@@ -79,9 +80,11 @@ def waiting_for(record: Record, marks: Marks) -> list[str]:
     about = marks.get((record.student, record.assignment), {})
     said = list(record.for_a_person)
     if record.graded and about:
-        unread = [a.grade_id for a in record.graded.answers if a.text and _waits(about, a.grade_id)]
+        unread = [a.grade_id for a in record.graded.answers if _waits(about, a.grade_id)]
         said = [sentence for sentence in said if not sentence.startswith(record.graded.to_read)]
         said += [f"{record.graded.to_read}{', '.join(unread)}."] if unread else []
+        marked = [v for v in record.graded.verdicts if _marked(about, v.grade_id)]
+        said = [s for s in said if s not in {f"{v.function}: {v.sentence}" for v in marked}]
         code = [v.grade_id for v in record.graded.verdicts if _waits(about, v.grade_id)]
         said += [f"The code has changed since it was marked: {', '.join(code)}."] if code else []
     return said
@@ -89,6 +92,10 @@ def waiting_for(record: Record, marks: Marks) -> list[str]:
 
 def _waits(about: dict[str, Mark], name: str) -> bool:
     return name in about and about[name].waiting
+
+
+def _marked(about: dict[str, Mark], name: str) -> bool:
+    return name in about and about[name].by_person
 
 
 def _rows(record: Record, marks: Marks, people: set[tuple[str, str]]) -> Iterable[tuple]:
@@ -105,10 +112,10 @@ def _rows(record: Record, marks: Marks, people: set[tuple[str, str]]) -> Iterabl
         points = mark.score if mark and mark.by_person else verdict.points
         reason = "by a person" if mark and mark.by_person else verdict.mistake or ""
         total, most = total + points, most + verdict.most
-        undecided = verdict.mistake in ("timed_out", "not_tested")
+        undecided = verdict.mistake in ("timed_out", "not_tested", MACHINE)
         yield (
             *who, verdict.function, "code", points, verdict.most, reason, verdict.sentence,
-            "yes" if undecided or (mark and mark.waiting) else "", *end,
+            "yes" if (mark.waiting if mark and mark.by_person else undecided) else "", *end,
         )  # fmt: skip
     for answer in graded.answers:
         mark = about.get(answer.grade_id)
@@ -116,7 +123,7 @@ def _rows(record: Record, marks: Marks, people: set[tuple[str, str]]) -> Iterabl
         points: float | str = mark.score if marked else "" if answer.text else 0
         total, most = total + (points or 0), most + answer.most
         reason = "by a person" if marked else "to be read" if answer.text else "no answer"
-        unread = answer.text and (mark is None or mark.waiting)
+        unread = mark.waiting if mark else answer.text
         said = mark.comment if marked else ""
         yield (
             *who, answer.grade_id, "words", points, answer.most, reason, said,
@@ -124,6 +131,10 @@ def _rows(record: Record, marks: Marks, people: set[tuple[str, str]]) -> Iterabl
         )  # fmt: skip
     sentences = [*record.notes, *(flag.sentence for flag in graded.flags)]
     yield (*who, "", "set", total, most, "", " ".join(sentences), waits, *end)
+
+
+# Also behind a semicolon, at which spreadsheets of many countries split a line.
+_FORMULA = re.compile(r"(^|;)(?=[\"']*[=+\-@＝＋－＠])")
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence]) -> None:
@@ -141,7 +152,7 @@ def _cell(value: object) -> object:
     if not isinstance(value, str):
         return f"{value:g}" if isinstance(value, float) else "" if value is None else value
     value = " ".join(printable(value).split())
-    return f"'{value}" if value[:1] in ("=", "+", "-", "@") else value
+    return _FORMULA.sub(r"\1'", value)
 
 
 # Pages
@@ -164,9 +175,9 @@ def write_pages(folder: Path, records: Sequence[Record], marks: Marks) -> None:
             path = place / name / f"{name}.html"
             _write_page(path, page(student, [record], marks))
             if handed_in(record):  # by nbgrader's exchange, which asks for these two
-                for beside in ("timestamp.txt", "submission_secret.txt"):
-                    if (source := Path(record.path).with_name(beside)).is_file():
-                        shutil.copyfile(source, path.parent / beside)
+                for one in ("timestamp.txt", "submission_secret.txt"):
+                    if (content := file_beside(record, one)) is not None:
+                        (path.parent / one).write_bytes(content)
 
 
 def _write_page(path: Path, text: str) -> None:

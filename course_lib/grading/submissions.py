@@ -62,6 +62,7 @@ class Submission:
         members: its name in the zip, and in the zip within that.
         problem: a sentence if it cannot be graded.
         notes: sentences: handed in late, which of several versions this is.
+        misplaced: whether its cells are of another set than its place says.
     """
 
     student: str
@@ -70,6 +71,7 @@ class Submission:
     members: tuple[str, ...] = ()
     problem: str | None = None
     notes: tuple[str, ...] = ()
+    misplaced: bool = False
 
     @property
     def name(self) -> str:
@@ -199,17 +201,21 @@ def _submission(
         problem = f"The name {file.parts[-1]} does not say whose it is; {better} would."
         return replace(blank, assignment=name or by_name, problem=problem)
     expected = given or by_name
-    if name and expected and name != expected:
+    misplaced = bool(name and expected and name != expected)
+    if misplaced:
         notes += (f"By its place it would be {expected}; by its cells it is {name}.",)
-    return replace(blank, assignment=name or by_name, notes=notes)
+    return replace(blank, assignment=name or by_name, notes=notes, misplaced=misplaced)
 
 
 def _last(versions: list[tuple[_Owner, _File, Submission]]) -> Submission:
-    """Choose among the versions of one student: one that can be read, of those the last."""
-    order = sorted(
-        versions,
-        key=lambda one: (one[2].problem is None, one[0].version, one[1].changed, one[2].name),
-    )
+    """Choose among the versions of one student: readable and in its place, of those the last."""
+
+    def worth(one: tuple[_Owner, _File, Submission]) -> tuple:
+        owner, file, made = one
+        good = made.problem is None, not made.misplaced
+        return (*good, owner.version, file.changed, made.name)
+
+    order = sorted(versions, key=worth)
     last = order[-1][2]
     if len(order) == 1 or last.student == "?":
         return last

@@ -7,6 +7,7 @@ numbers are judged here (:func:`course_lib.checks.judge`). What comes back is no
 JSON of bounded size and known kinds, or a wrong answer.
 
 A function that ends the process, or never ends, costs its own points: the others get a new process.
+It is tried again as the first one in a process before it is charged for what may be another's.
 
 ``judge`` changes the settings of torch for a moment, so grade several submissions in processes, not
 in threads.
@@ -47,7 +48,7 @@ from course_lib.grading.sandbox import Session
 
 __all__ = ["Answer", "Flag", "Graded", "Verdict", "grade", "grade_id", "printable", "ungraded"]
 
-MOST_STARTS = 6
+MOST_STARTS = 10
 CELL_SECONDS = 20.0
 _START_SECONDS = 120.0  # to import torch, on a machine that is busy
 _LEAST_SECONDS = 10.0  # in which a process gets anywhere
@@ -58,6 +59,7 @@ _MOST_NODES = 1_000_000
 _MOST_NUMBERS = 200_000
 _MOST_DEPTH = 20
 _MOST_TEXT = 3_000
+_SPOILS = ("raised", "timed_out")  # mistakes after which a process may lack what others need
 _UNDECIDED = ("timed_out", "not_tested")  # mistakes that a slow machine may make too
 
 
@@ -356,6 +358,8 @@ class _Work:
                     self._ask(session, remaining)
             self.peak_memory = max(self.peak_memory, session.peak_memory)
         for asked in remaining:
+            if asked.function in self.verdicts:
+                continue  # it has failed once, and there was no other process for it
             why = "the notebook ends every process"
             if end - time.monotonic() < _LEAST_SECONDS:
                 why = f"the {self.limits.wall:.0f} s of the whole notebook were used up"
@@ -417,15 +421,27 @@ class _Work:
                 self.failed[label] = how[:300]
 
     def _ask(self, session: Session, remaining: list[Asked]) -> None:
-        """Test one function after the other, until there is none left or the process is gone."""
+        """Test one function after the other, until there is none left or the process is gone.
+
+        A function that fails in a process that an earlier one has ended badly in gets another one:
+        the memory or the threads that it lacks may be what the earlier one left behind.
+        """
+        first, spoiled = True, False
         while remaining:
-            asked = remaining.pop(0)
+            asked = remaining[0]
             try:
                 self._test(session, asked)
             except Ended as ended:
                 mistakes = {"timed_out": "timed_out", "memory": "memory", "output": "output"}
                 self._set(asked, mistakes.get(ended.status, "process_ended"), str(ended))
+                if first:
+                    remaining.pop(0)
                 return
+            said = self.verdicts[asked.function]
+            if spoiled and not said.passed:
+                return
+            remaining.pop(0)
+            first, spoiled = False, spoiled or said.mistake in _SPOILS
 
     def _test(self, session: Session, asked: Asked) -> None:
         for number in range(ROUNDS):
@@ -585,7 +601,7 @@ def _about_cells(notebook: NotebookNode, assignment: Assignment) -> Iterator[Fla
     twice = [n for n in found if n in assignment.grade_ids and len(found[n]) > 1]
     for names, kind, what in (
         (missing, "missing", "Test cells that are not there any more, and are not needed"),
-        (changed, "changed", "Test cells that were changed, and were not run"),
+        (changed, "changed", "Test cells that were changed, and count for nothing"),
         (twice, "copied", "Cells that are there more than once"),
     ):
         if names:

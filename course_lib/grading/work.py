@@ -14,7 +14,7 @@ import signal
 import threading
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
@@ -84,7 +84,8 @@ def do(job: Job) -> dict:
 def lost(job: Job, why: str) -> Graded:
     """Return the grade of a job that no worker could finish: none, and a person is needed."""
     graded = ungraded(job.assignment, why, seed=job.seed)
-    return Graded(**vars(graded) | {"flags": (Flag(MACHINE, why, person=True),)})
+    verdicts = tuple(replace(one, mistake=MACHINE) for one in graded.verdicts)
+    return replace(graded, verdicts=verdicts, flags=(Flag(MACHINE, why, person=True),))
 
 
 def workers_that_fit() -> int:

@@ -69,11 +69,12 @@ HOSTILE: dict[str, tuple[str, str, float]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--submissions", type=int, default=200)
+    parser.add_argument("--every", type=int, default=10, help="which share is hostile: every Nth")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--kill", type=float, default=0.4, help="share graded before the kill")
     a = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        expected = write_class(Path(scratch, "submitted"), a.submissions)
+        expected = write_class(Path(scratch, "submitted"), a.submissions, a.every)
         start = time.perf_counter()
         grade(Path(scratch), a.workers, round(a.kill * a.submissions))
         grade(Path(scratch), a.workers, None)
@@ -81,13 +82,13 @@ def main() -> None:
         tell(Path(scratch, "grades"), expected, took)
 
 
-def write_class(folder: Path, count: int) -> dict[str, float]:
-    """Write submissions, every tenth hostile, and return what the code of each has earned."""
+def write_class(folder: Path, count: int, every: int) -> dict[str, float]:
+    """Write submissions, every so many hostile, and return what the code of each has earned."""
     expected = {}
     kinds = list(HOSTILE)
     for number in range(count):
-        if number % 10 == 9:
-            kind = kinds[number // 10 % len(kinds)]
+        if number % every == every - 1:
+            kind = kinds[number // every % len(kinds)]
             cell, source, points = HOSTILE[kind]
             student, made = f"{number:03d}-{kind}", notebook(cell, source)
         elif number % 10 == 4:

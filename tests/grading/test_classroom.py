@@ -9,18 +9,22 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from course_lib.grading import gradebook, isolation
+from course_lib.grading import classroom, gradebook, isolation, reports
 from course_lib.grading.__main__ import main
 from course_lib.grading.classroom import grade_folder, report, settle_seed
-from course_lib.grading.gradebook import marks
+from course_lib.grading.gradebook import Mark, graded_notebook, handed_in, marks
 from course_lib.grading.isolation import Ended, Limits
-from course_lib.grading.records import Records, decides, file_name
+from course_lib.grading.records import Record, Records, decides, file_name
+from course_lib.grading.reports import all_waiting
+from course_lib.grading.submissions import find_submissions
+from course_lib.grading.verdicts import ungraded
 from course_lib.grading.work import Job, grade_here, grade_on
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -96,7 +100,7 @@ def test_a_class_is_graded_marked_and_graded_again(hand_in, grades, solved, rele
         assert "<script" not in text and "<img" not in text and "&lt;script&gt;" in text
         assert "default-src 'none'" in text and "handed in by" not in text and "sandbox" not in text
     kept = (out / "autograded" / "anna" / "03_kl" / "03_kl.ipynb").read_text(encoding="utf-8")
-    assert "<script" not in kept and "<img" not in kept and "$a&lt;b$" in kept
+    assert "<script" not in kept and "<img" not in kept and "$a< b$" in kept
 
     # A person marks an answer in nbgrader; the marks get into table and page.
     with gradebook._open(out) as book:
@@ -236,9 +240,13 @@ def test_a_grade_that_failed_for_the_machine_is_tried_again(
     hand_in("anna", released())
     with monkeypatch.context() as broken:
         broken.setattr("course_lib.grading.work._serve", os._exit)
-        assert "was ended 3 times" in grades().waiting[0].sentence
+        done = grades()
+        assert "was ended 3 times" in done.waiting[0].sentence
+        assert (done.graded, done.failed) == (0, 1), "nobody releases its 0 points by accident"
+        reasons = {row["reason"] for row in table(tmp_path / "grades") if row["kind"] == "code"}
+        assert reasons == {"machine"}
     done = grades()
-    assert (done.graded, done.waiting) == (1, ())
+    assert (done.graded, done.failed, done.waiting) == (1, 0, ())
 
 
 def test_a_worker_of_another_version_refuses(as_read, assignment, released):
@@ -338,12 +346,17 @@ def test_a_damaged_record_is_graded_anew(tmp_path, hand_in, grades):
     hand_in("anna", "{")
     grades()
     (path,) = (tmp_path / "grades" / "records" / "anna").iterdir()
+    hand_in("ben", "{")
+    grades()
     path.write_text('{"key": 1')
-    assert grades().kept == 0
-    assert [one.student for one in Records(tmp_path / "grades")] == ["anna"]
+    assert ("anna", "03_kl.json") in {
+        (one.student, one.file) for one in report(tmp_path / "grades", SOLUTIONS).waiting
+    }
+    assert grades().kept == 1
+    assert [one.student for one in Records(tmp_path / "grades")] == ["anna", "ben"]
 
 
-@pytest.mark.parametrize("name", ["..", ".hidden", "a/b", "x" * 300, "é" * 120, ""])
+@pytest.mark.parametrize("name", ["..", ".hidden", "a/b", "x" * 300, "é" * 120, "", "\udce9"])
 def test_a_name_is_one_file(name, tmp_path):
     made = file_name(name)
     (tmp_path / f"{made}.json").touch()
@@ -351,8 +364,19 @@ def test_a_name_is_one_file(name, tmp_path):
     assert len(list(tmp_path.iterdir())) == 1 and made not in (".", "..")
 
 
-def test_long_names_stay_apart():
-    assert file_name("x" * 300) != file_name("x" * 301)
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("x" * 300, "x" * 301),
+        ("a/b", "a b"),
+        ("anna\xa0", "anna"),
+        ("settings.json", "settings"),
+        ("anna.html", "anna"),
+    ],
+)
+def test_names_that_differ_stay_apart(one, other):
+    made = file_name(one)
+    assert made != file_name(other) and not made.endswith((".json", ".html"))
 
 
 def test_report_alone_needs_no_submissions(tmp_path, hand_in, grades):
@@ -360,3 +384,184 @@ def test_report_alone_needs_no_submissions(tmp_path, hand_in, grades):
     grades()
     path.unlink()
     assert report(tmp_path / "grades", SOLUTIONS).without == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "[a](javascript:alert(1))",
+        "![a](//example.org/a.png)",
+        "[a][b]\n\n[b]: javascript:alert(1)",
+        "<script>alert(1)</script>",
+        "$a<img src=x onerror=alert(1)>$",
+    ],
+)
+def test_an_answer_is_text_in_the_formgrader(words, as_read, released, assignment):
+    from nbconvert.filters import markdown2html
+
+    notebook = released()
+    notebook["cells"] = [{"cell_type": "markdown", "metadata": {}, "source": words}]
+    made = graded_notebook(as_read(notebook), assignment, ungraded(assignment, "It is broken."))
+    page = markdown2html(made.cells[0].source)
+    assert not any(tag in page for tag in ("<a", "<img", "<script")), page
+
+
+def test_a_formula_with_less_than_can_be_read(as_read, assignment):
+    from nbconvert.filters import markdown2html
+
+    notebook = {"cells": [{"cell_type": "markdown", "metadata": {}, "source": "$a<b$"}]}
+    made = graded_notebook(as_read(notebook), assignment, ungraded(assignment, "It is broken."))
+    assert "$a&lt; b$" in markdown2html(made.cells[0].source)
+
+
+def test_names_are_text_on_the_terminal_and_in_the_formgrader(tmp_path, hand_in, grades, capsys):
+    hand_in('<img src=x>";alert(1);"', "{")
+    (tmp_path / "submitted" / "\x1b[2J.pdf").write_text("")
+    (tmp_path / "submitted" / os.fsdecode(b"\xe9.ipynb")).write_text("{")
+    out = tmp_path / "grades"
+    assert main(["grade", str(tmp_path / "submitted"), "--out", str(out), "--workers", "1"]) == 0
+    said = capsys.readouterr().out
+    assert "3 submissions" in said and "\x1b" not in said
+    with gradebook._open(out) as book:
+        (name,) = [one.id for one in book.students]
+    assert name == "_img src=x__;alert(1);_"
+
+
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [
+        ("=1+1", "'=1+1"),
+        ("\t@x", "'@x"),
+        ("＝1", "'＝1"),
+        ('a;"=1"', 'a;\'"=1"'),
+        ("a; b = 1-1", "a; b = 1-1"),
+    ],
+)
+def test_no_cell_is_a_formula(value, cell):
+    assert reports._cell(value) == cell
+
+
+def test_what_stands_beside_a_submission_is_not_trusted(tmp_path, hand_in, grades):
+    path = hand_in("anna", "{")
+    secret, when = path.with_name("submission_secret.txt"), path.with_name("timestamp.txt")
+    (tmp_path / "private").write_text("private")
+    secret.symlink_to(tmp_path / "private")
+    when.write_text("2026-11-27 10:00:00 UTC")
+    hand_in("ben", "{").with_name("timestamp.txt").write_text("soon")
+    hand_in("chloé", "{").with_name("timestamp.txt").symlink_to(when)
+    assert grades().out == 3
+    beside = tmp_path / "grades" / "feedback" / "anna" / "03_kl"
+    assert (beside / "timestamp.txt").exists() and not (beside / secret.name).exists()
+    times = {one.student: handed_in(one) for one in Records(tmp_path / "grades")}
+    assert times == {"anna": "2026-11-27 10:00:00 UTC", "ben": None, "chloé": None}
+
+
+def test_a_gradebook_that_cannot_be_used_is_told(tmp_path, hand_in, grades, capsys):
+    hand_in("anna", "{")
+    grades()
+    (tmp_path / "grades" / "gradebook.db").write_text("nothing that SQLite knows" * 100)
+    assert main(["report", str(tmp_path / "grades")]) == 2
+    assert "gradebook.db cannot be used: file is not a database" in capsys.readouterr().err
+
+
+def test_grades_do_not_lie_among_the_submissions(tmp_path, hand_in):
+    hand_in("anna", "{")
+    submitted = tmp_path / "submitted"
+    for out in (submitted, submitted / "grades"):
+        with pytest.raises(ValueError, match="give --out another place"):
+            grade_folder(submitted, out, SOLUTIONS)
+
+
+def test_a_file_that_was_no_notebook_is_forgotten_when_there_is_one(tmp_path, hand_in, grades):
+    other = tmp_path / "submitted" / "ben" / "answers.pdf"
+    other.parent.mkdir(parents=True)
+    other.write_text("")
+    assert [one.assignment for one in grades().waiting] == [""]
+    hand_in("ben", "{")
+    assert [one.assignment for one in grades().waiting] == ["03_kl"]
+
+
+def test_extra_credit_counts(tmp_path, hand_in, grades):
+    hand_in("anna", "{")
+    grades()
+    out = tmp_path / "grades"
+    with gradebook._open(out) as book:
+        book.find_grade("kl_normal-check", "03_kl", "03_kl", "anna").extra_credit = 1.5
+        book.db.commit()
+    report(out, SOLUTIONS)
+    assert totals(out) == {"anna": 1.5}
+
+
+def test_a_marked_answer_that_was_deleted_is_listed(assignment):
+    record = Record("key", "anna", "03_kl", "f", (), ungraded(assignment, "It is broken."))
+    marked = {("anna", "03_kl"): {"diagnosis": Mark(2, True, True, "")}}
+    assert "To be read: diagnosis." in [one.sentence for one in all_waiting([record], marked)]
+
+
+def test_what_the_machine_failed_on_is_not_the_same_work(assignment):
+    graded = ungraded(assignment, "It is broken.")
+    graded = replace(graded, verdicts=(replace(graded.verdicts[0], points=1),))
+    records = [Record("", name, "03_kl", "f", (), graded) for name in ("anna", "ben")]
+    assert not [one for one in all_waiting(records, {}) if "the same" in one.sentence]
+
+
+def test_two_runs_report_one_after_the_other(tmp_path, hand_in, grades):
+    hand_in("anna", "{")
+    grades()
+    other = threading.Thread(target=report, args=(tmp_path / "grades", SOLUTIONS))
+    with classroom._one_at_a_time(tmp_path / "grades"):
+        other.start()
+        other.join(1)
+        assert other.is_alive()
+    other.join(60)
+    assert not other.is_alive()
+
+
+def test_a_set_whose_cells_have_changed_is_refused_before_anything_is_graded(
+    tmp_path, hand_in, grades, monkeypatch
+):
+    hand_in("anna", "{")
+    grades()
+    notebook = json.loads((SOLUTIONS / "03_kl" / "03_kl.ipynb").read_text(encoding="utf-8"))
+    cells = notebook["cells"]
+    cells.remove(next(cell for cell in cells if cell["id"] == "question-1"))
+    changed = tmp_path / "solutions" / "03_kl" / "03_kl.ipynb"
+    changed.parent.mkdir(parents=True)
+    changed.write_text(json.dumps(notebook), encoding="utf-8")
+    monkeypatch.setattr("course_lib.grading.classroom._prepare", None)
+    with pytest.raises(RuntimeError, match="a folder of their own"):
+        grade_folder(tmp_path / "submitted", tmp_path / "grades", changed.parents[1])
+
+
+def test_a_time_out_that_somebody_has_marked_is_done(assignment):
+    graded = ungraded(assignment, "It was stopped.")
+    first, *rest = graded.verdicts
+    graded = replace(graded, flags=(), verdicts=(replace(first, mistake="timed_out"), *rest))
+    record = Record("key", "anna", "03_kl", "f", (), graded)
+    assert [one.sentence for one in all_waiting([record], {})] == [
+        f"{first.function}: It was stopped."
+    ]
+    marked = {("anna", "03_kl"): {first.grade_id: Mark(2, True, False, "")}}
+    assert not all_waiting([record], marked)
+
+
+def test_what_a_student_made_of_a_test_is_shown(as_read, released, assignment):
+    notebook = released()
+    cell = next(one for one in notebook["cells"] if one["id"] == "kl_normal-check")
+    cell["source"] = "kl_normal = mine"
+    made = graded_notebook(as_read(notebook), assignment, ungraded(assignment, "It is broken."))
+    own, test = [
+        one
+        for before, one in zip([None, *made.cells], made.cells, strict=False)
+        if "kl_normal = mine" in (one.source, before and before.source)
+    ]
+    assert own.source == "kl_normal = mine" and "nbgrader" not in own.metadata
+    assert test.source == assignment.tests["kl_normal-check"]
+
+
+def test_a_notebook_in_the_place_of_another_set_needs_a_person(tmp_path, hand_in, sets, solved):
+    hand_in("anna", solved("04_reparameterization"))
+    (one,) = find_submissions(tmp_path / "submitted", sets)
+    record, _ = classroom._prepare(one, sets, SOLUTIONS, 0, False, Limits())
+    assert record.assignment == "04_reparameterization"
+    assert record.for_a_person[0].startswith("By its place it would be 03_kl")

@@ -35,6 +35,7 @@ def sources(found):
         (b'{"cells": [' + b"[]," * 2_000_000 + b"[]]}", "far more"),
         (notebook(*[cell("1")] * 2001), "2,001 cells"),
         (notebook(*[cell("x = 1\n" * 10_000)] * 6), "360,000 characters of code"),
+        (notebook(*[cell("a" * 900_000, "markdown")] * 23), "20,700,000 characters of text"),
     ],
 )
 def test_what_is_no_notebook_is_a_sentence(data, said):

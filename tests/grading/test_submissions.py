@@ -265,3 +265,14 @@ def test_a_link_that_came_later_is_not_followed(tmp_path, sets):
     place.unlink()
     place.symlink_to(put(tmp_path / "other", KL))
     assert "cannot be read" in one.read()
+
+
+def test_what_is_in_its_place_comes_before_what_is_newer_and_misplaced(tmp_path, sets):
+    right = put(tmp_path / "anna/03_kl/03_kl.ipynb", KL)
+    stray = put(tmp_path / "anna/02_elbo/02_elbo.ipynb", KL)
+    os.utime(right, (1, 1))
+    (found,) = find_submissions(tmp_path, sets)
+    assert (found.assignment, found.path) == ("03_kl", right) and "2 versions" in found.notes[0]
+    right.unlink()
+    (found,) = find_submissions(tmp_path, sets)
+    assert (found.assignment, found.path, found.misplaced) == ("03_kl", stray, True)

@@ -249,6 +249,19 @@ def mended_rate(mu, logvar):
 
 
 @needs_sandbox
+def test_what_one_function_leaves_behind_is_not_charged_to_the_next(solved, as_read, assignment):
+    hoard = """
+kept = []
+def kl_normal(*args):
+    while len(kept) < 400:
+        kept.append(bytearray(5_000_000))
+"""
+    graded = grade(as_read(solved(kl_normal=hoard)), assignment)
+    assert earned(graded) == dict(zip(NAMES, (4, 0, 4, 2), strict=True))
+    assert graded.starts > 1
+
+
+@needs_sandbox
 def test_a_damaged_notebook_keeps_what_can_be_read(solved, assignment):
     from course_lib.grading.notebooks import read_notebook
 
