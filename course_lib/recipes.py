@@ -62,8 +62,8 @@ RECIPES: dict[str, dict] = {
     },
     # Chosen by IWAE-500 on 2,000 training images that were kept out, in runs of 45 or 50 passes: a
     # flow as the prior gained 1.5 nats on the mixture, gated layers 0.8 on ReLU, and weights that
-    # start so that signals keep their size another 0.5. Two layers of latents ended a nat above one.
-    # Dropout, in the encoder or the decoder, was 3 nats behind after 10 passes and broken off.
+    # start so that signals keep their size another 0.5. Two layers of latents ended a nat above
+    # one. Dropout, in the encoder or the decoder, was 3 nats behind after 10 passes and broken off.
     "long": _COMMON
     | {
         "model": "mlp",

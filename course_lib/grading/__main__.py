@@ -47,7 +47,7 @@ Make what students get from the sets with worked answers: without the answers an
 Without --out that is the folder exercises/ of the course, for all sets or for those that are named.
 With --out and --seed a class gets a variant: OUT/solutions and OUT/exercises, whose hidden tests
 draw other numbers. What is asked and what a right answer is stay the same. Grade it with the
-same --seed, and with --solutions OUT/solutions.
+same --seed. OUT/solutions is for those who let nbgrader run the hidden tests.
 """
 
 

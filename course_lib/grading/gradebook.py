@@ -252,6 +252,9 @@ def generate(
     with tempfile.TemporaryDirectory(prefix="course-release-") as scratch:
         # Not in its place: nbgrader removes what was there where it fails.
         config.CourseDirectory.release_directory = f"{scratch}/release"
+        if database is None:
+            config.SaveCells.enabled = False
+            config.GenerateAssignment.no_database = True
         config.CourseDirectory.db_url = database or f"sqlite:///{scratch}/gradebook.db"
         api = NbGraderAPI(CourseDirectory(config=config), config=config)
         done = api.generate_assignment(name, force=True, create=True)

@@ -27,10 +27,8 @@ from course_lib.grading.verdicts import Answer, Flag, Graded, Verdict
 __all__ = ["Record", "Records", "from_plain", "key_of", "to_plain"]
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-_DECIDES = (
-    "checks",
-    *(f"grading/{name}.py" for name in ("assignments", "hidden", "inside", "notebooks", "verdicts")),
-)
+_DECIDES = ("checks", "grading/assignments.py", "grading/hidden.py", "grading/inside.py")
+_DECIDES += ("grading/notebooks.py", "grading/verdicts.py")
 _LONGEST = 150  # bytes of a file's name, which most disks end at 255
 
 
