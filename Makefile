@@ -13,13 +13,13 @@ usable := $(shell $(py) -c 'import sys, pip; print(sys.version_info >= (3, 10) o
 as_root := $(if $(filter 0,$(shell id -u)),--allow-root)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help lab test lint notebooks exercises bench clean check-python
+.PHONY: help lab test lint notebooks exercises site bench clean check-python
 
 help:  ## list what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "make %-10s %s\n", $$1, $$2 }'
 
 lab: $(VENV)/.lab  ## install the course and open JupyterLab at the first notebook (LAB="--no-browser --port 8890")
-	$(py) -m jupyterlab $(as_root) $(LAB) notebooks/00_start_here.ipynb
+	$(py) -m jupyterlab --ServerApp.root_dir=. $(as_root) $(LAB) notebooks/00_start_here.ipynb
 
 # Threads that wait without spinning: a third slower on a quiet machine of two cores, but many times
 # faster where something else runs as well, such as the browser that JupyterLab is open in.
@@ -37,6 +37,9 @@ notebooks: $(VENV)/.test  ## run the notebooks and store their outputs (NOTEBOOK
 
 exercises: $(VENV)/.test  ## make exercises/ from solutions/ (SETS=03_kl)
 	@for set in $(SETS); do $(py) -m nbgrader generate_assignment --force --no-db $$set || exit 1; done
+
+site: $(VENV)/.site  ## build the site into build/site/html from the stored outputs (ARGS="--lab ADDRESS")
+	$(py) docs/site/build.py $(ARGS)
 
 bench: $(VENV)/.bench  ## time training on MNIST, the first notebook, the checks and the widgets (takes minutes, needs a quiet machine)
 	$(py) tests/benchmarks/speed.py $(ARGS)
@@ -56,9 +59,13 @@ $(VENV)/.lab: pyproject.toml $(VENV)/.python
 	@touch $@
 
 $(VENV)/.test: pyproject.toml $(VENV)/.python
-	$(py) -m pip install --editable '.[lab,test,grade,hub,cluster]'
+	$(py) -m pip install --editable '.[lab,test,grade,hub,cluster,site]'
 	$(py) -m course_lib doctor
-	@touch $(VENV)/.lab $@
+	@touch $(VENV)/.lab $(VENV)/.site $@
+
+$(VENV)/.site: pyproject.toml $(VENV)/.python
+	$(py) -m pip install --editable '.[site]'
+	@touch $@
 
 $(VENV)/.bench: $(VENV)/.test
 	$(py) -m pip install --editable '.[bench]'

@@ -71,7 +71,8 @@ def course(tmp_path) -> Course:
 
 VENV = "-m venv --clear .venv"
 LAB = "-m pip install --editable .[lab]"
-TEST = "-m pip install --editable .[lab,test,grade,hub,cluster]"
+TEST = "-m pip install --editable .[lab,test,grade,hub,cluster,site]"
+SITE = "-m pip install --editable .[site]"
 DOCTOR = "-m course_lib doctor"
 
 
@@ -114,6 +115,18 @@ def test_exercises_are_made_set_by_set_and_none_after_a_failure(course):
     assert course.make("exercises", "SETS=03_b")[2] == [f"{command} 03_b"]
     status, _, asked = course.make("exercises", failing="02_a")
     assert status != 0 and asked == [f"{command} 02_a"]
+
+
+def test_site_installs_once_and_builds(course):
+    status, _, asked = course.make("site")
+    assert status == 0
+    assert asked == [VENV, SITE, "docs/site/build.py"]
+    assert course.make("site", "ARGS=--lab there")[2] == ["docs/site/build.py --lab there"]
+
+
+def test_what_the_tests_need_includes_what_the_site_needs(course):
+    course.make("test")
+    assert course.make("site")[2] == ["docs/site/build.py"]
 
 
 @pytest.mark.parametrize("step", [LAB, DOCTOR])
