@@ -34,10 +34,9 @@ Bernoulli likelihood, its pixels binarized anew at every step, a prior that is a
 normals, Adam at a learning rate that falls to zero along a cosine, a KL weight that rises to 1 over
 the first epochs, and a last part of the run that maximizes IWAE-5 in place of the ELBO. --quick
 takes about a minute: 784-400-20, 10 epochs, N(0, I) as the prior and the ELBO throughout. --long
-takes half an hour: gated layers, a flow as the prior, and 140 epochs. The state
-of the run is in OUT after every epoch: if the run was stopped, killed or cut off, the same command
-with --resume goes on from there and ends as if nothing had happened. An existing OUT is never
-overwritten.
+takes half an hour: gated layers, a flow as the prior, and 140 epochs. The state of the run is in
+OUT after every epoch: if the run was stopped, killed or cut off, the same command with --resume
+goes on from there and ends as if nothing had happened. An existing OUT is never overwritten.
 
 --model residual is for color images of 32 to 64 pixels and wants --likelihood discretized_logistic.
 It is made for a GPU: one CPU core takes about a minute for every 1,000 images of 64 pixels in every

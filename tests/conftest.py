@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,6 +13,16 @@ import hypothesis
 import pytest
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM_FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 
 # No deadline, since the machine may be busy, and the same examples in every run.
 hypothesis.settings.register_profile("course", deadline=None, derandomize=True, database=None)
@@ -65,10 +76,21 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip("playwright is not installed")
 
 
-@pytest.fixture(scope="session")
-def browser_path() -> str:
-    """Return the browser to drive; for tests marked ``browser``."""
-    return next(filter(None, map(shutil.which, BROWSERS)))
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    """Yield Chromium; for tests marked ``browser``.
+
+    Of a module, since playwright allows one at a time in a process.
+    """
+    from playwright.sync_api import sync_playwright
+
+    path = next(filter(None, map(shutil.which, BROWSERS)))
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=path, headless=True, args=list(CHROMIUM_FLAGS)
+        )
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

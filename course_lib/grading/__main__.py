@@ -13,6 +13,8 @@ from course_lib.grading.releasing import release
 from course_lib.grading.verdicts import printable
 from course_lib.grading.work import workers_that_fit
 
+MOST_LINES = 40  # of what needs a person, on the screen
+
 DESCRIPTION = """\
 Grade what a class has handed in, and make what it is given.
 
@@ -89,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--unsafe",
         action="store_true",
-        help="run submissions with your own rights and no sandbox; every page will say so",
+        help="run submissions with your own rights and no sandbox; their pages will say so",
     )
     _add_solutions(one)
     one.set_defaults(run=_grade)
@@ -152,9 +154,6 @@ def _grade(args: argparse.Namespace) -> int:
 def _report(args: argparse.Namespace) -> int:
     _tell(report(args.out, args.solutions), args.out)
     return 0
-
-
-MOST_LINES = 40
 
 
 def _tell(done: Summary, out: Path) -> None:

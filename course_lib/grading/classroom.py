@@ -17,8 +17,8 @@ from course_lib.grading.assignments import Assignment, read_assignments
 from course_lib.grading.isolation import Ended, Limits
 from course_lib.grading.records import Record, Records, decides, key_of
 from course_lib.grading.submissions import Submission, find_submissions
-from course_lib.grading.verdicts import Graded, ungraded
-from course_lib.grading.work import MACHINE, Job, grade_here, grade_on
+from course_lib.grading.verdicts import MACHINE, Graded, ungraded
+from course_lib.grading.work import Job, grade_here, grade_on
 
 __all__ = ["Summary", "grade_folder", "report", "settle_seed"]
 
@@ -93,7 +93,8 @@ def grade_folder(
             "submissions the next time; give --out another place."
         )
     check_writable(out / "grades.csv")
-    if not unsafe and scheduler is None and (refusal := isolation.why_not()):
+    refusal = isolation.no_limits() if unsafe else isolation.why_not()
+    if scheduler is None and refusal:
         raise Ended("refused", refusal)
     records, seed = Records(out), settle_seed(out, seed)
     with _one_at_a_time(out):  # what it refuses should not be known after an hour of grading

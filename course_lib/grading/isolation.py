@@ -361,14 +361,21 @@ def _stage() -> str:
     return str(place)
 
 
+def no_limits() -> str | None:
+    """Return None where a program can be held to its limits, and else a sentence: what to do."""
+    if sys.platform.startswith("linux"):
+        return None
+    return (
+        "Grading needs Linux, with a sandbox or without: grade on a Linux machine, which may be a "
+        "virtual one, or WSL 2 on Windows."
+    )
+
+
 @functools.cache
 def why_not() -> str | None:
     """Return None where submissions can be run in a sandbox, and else a sentence: what to do."""
-    if not sys.platform.startswith("linux"):
-        return (
-            "The sandbox needs Linux. Grade on a Linux machine (a virtual one, or WSL 2 on "
-            "Windows), or give --unsafe for submissions of people whom you trust."
-        )
+    if refusal := no_limits():
+        return refusal
     needed = ["bwrap", *(["setpriv", "unshare", "mount"] if os.geteuid() == 0 else [])]
     missing = [name for name in needed if shutil.which(name) is None]
     if missing:

@@ -17,8 +17,7 @@ from typing import NamedTuple
 from course_lib.files import replacing
 from course_lib.grading.gradebook import Mark, file_beside, handed_in
 from course_lib.grading.records import Record, file_name
-from course_lib.grading.verdicts import printable
-from course_lib.grading.work import MACHINE
+from course_lib.grading.verdicts import MACHINE, UNDECIDED, Verdict, printable
 
 __all__ = ["Waiting", "all_waiting", "page", "write_pages", "write_tables"]
 
@@ -98,6 +97,12 @@ def _marked(about: dict[str, Mark], name: str) -> bool:
     return name in about and about[name].by_person
 
 
+def _points(verdict: Verdict, about: dict[str, Mark]) -> float:
+    """Return what counts for a function: a person's mark where there is one."""
+    marked = _marked(about, verdict.grade_id)
+    return about[verdict.grade_id].score if marked else verdict.points
+
+
 def _rows(record: Record, marks: Marks, people: set[tuple[str, str]]) -> Iterable[tuple]:
     who = (record.student, record.assignment)
     graded, about = record.graded, marks.get(who, {})
@@ -108,18 +113,17 @@ def _rows(record: Record, marks: Marks, people: set[tuple[str, str]]) -> Iterabl
     end = (record.file, graded.seed, "yes" if graded.unsafe else "")
     total = most = 0.0
     for verdict in graded.verdicts:
-        mark = about.get(verdict.grade_id)
-        points = mark.score if mark and mark.by_person else verdict.points
-        reason = "by a person" if mark and mark.by_person else verdict.mistake or ""
+        marked, points = _marked(about, verdict.grade_id), _points(verdict, about)
+        reason = "by a person" if marked else verdict.mistake or ""
         total, most = total + points, most + verdict.most
-        undecided = verdict.mistake in ("timed_out", "not_tested", MACHINE)
+        undecided = verdict.mistake in (*UNDECIDED, MACHINE)
+        waits_itself = _waits(about, verdict.grade_id) if marked else undecided
         yield (
             *who, verdict.function, "code", points, verdict.most, reason, verdict.sentence,
-            "yes" if (mark.waiting if mark and mark.by_person else undecided) else "", *end,
+            "yes" if waits_itself else "", *end,
         )  # fmt: skip
     for answer in graded.answers:
-        mark = about.get(answer.grade_id)
-        marked = mark is not None and mark.by_person
+        mark, marked = about.get(answer.grade_id), _marked(about, answer.grade_id)
         points: float | str = mark.score if marked else "" if answer.text else 0
         total, most = total + (points or 0), most + answer.most
         reason = "by a person" if marked else "to be read" if answer.text else "no answer"
@@ -203,11 +207,10 @@ def _about_set(record: Record, about: dict[str, Mark]) -> dict:
     graded = record.graded
     functions, answers, code, words, unread = [], [], 0.0, 0.0, 0
     for one in graded.verdicts:
-        mark = about.get(one.grade_id)
-        points = mark.score if mark and mark.by_person else one.points
+        points = _points(one, about)
         code += points
         # nbgrader keeps comments with the cell that the student fills in.
-        written = about.get(one.function) or mark
+        written = about.get(one.function) or about.get(one.grade_id)
         functions.append(
             {
                 "name": one.function, "passed": points >= one.most, "details": one.details,
@@ -216,8 +219,7 @@ def _about_set(record: Record, about: dict[str, Mark]) -> dict:
             }
         )  # fmt: skip
     for one in graded.answers:
-        mark = about.get(one.grade_id)
-        marked = mark is not None and mark.by_person
+        mark, marked = about.get(one.grade_id), _marked(about, one.grade_id)
         unread += bool(one.text) and not marked
         score = mark.score if marked else 0.0
         words += score

@@ -60,7 +60,8 @@ _MOST_NUMBERS = 200_000
 _MOST_DEPTH = 20
 _MOST_TEXT = 3_000
 _SPOILS = ("raised", "timed_out")  # mistakes after which a process may lack what others need
-_UNDECIDED = ("timed_out", "not_tested")  # mistakes that a slow machine may make too
+MACHINE = "machine"  # of a flag and of a mistake: not the submission's fault
+UNDECIDED = ("timed_out", "not_tested")  # mistakes that a slow machine may make too
 
 
 def printable(text: str) -> str:
@@ -178,7 +179,7 @@ class Graded:
     def for_a_person(self) -> tuple[str, ...]:
         """What a person has to look at, in sentences: flags, time-outs, and answers in words."""
         said = [flag.sentence for flag in self.flags if flag.person]
-        said += [f"{v.function}: {v.sentence}" for v in self.verdicts if v.mistake in _UNDECIDED]
+        said += [f"{v.function}: {v.sentence}" for v in self.verdicts if v.mistake in UNDECIDED]
         waiting = [one.grade_id for one in self.answers if one.text]
         return (*said, *([f"{self.to_read}{', '.join(waiting)}."] if waiting else []))
 
@@ -392,7 +393,7 @@ class _Work:
         except Ended as ended:
             if not ready:  # nothing of the submission has been run yet
                 sentence = f"Python could not be started for it: {ended}"
-                self.flags.append(Flag("machine", sentence, person=True))
+                self.flags.append(Flag(MACHINE, sentence, person=True))
                 return False
             if current is None:
                 return False

@@ -24,11 +24,10 @@ from course_lib.grading import isolation
 from course_lib.grading.assignments import Assignment
 from course_lib.grading.isolation import Ended, Limits
 from course_lib.grading.records import decides, from_plain, to_plain
-from course_lib.grading.verdicts import Flag, Graded, grade, ungraded
+from course_lib.grading.verdicts import MACHINE, Flag, Graded, grade, ungraded
 
-__all__ = ["MACHINE", "Job", "grade_here", "grade_on", "workers_that_fit"]
+__all__ = ["Job", "grade_here", "grade_on", "workers_that_fit"]
 
-MACHINE = "machine"  # the kind of flag that says it was not the submission's fault
 TRIES = 3
 PATIENCE = 20  # seconds, for a scheduler to answer
 PER_WORKER = 2_100_000_000  # bytes: a submission's limit, and the worker with torch beside it

@@ -21,7 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SET = "03_kl"
 WRONG = "def kl_normal(mu_q, logvar_q, mu_p, logvar_p):\n    return (mu_q - mu_p).pow(2).sum(-1)\n"
 
-# What a cell holds, in place of the answer to kl_normal (4 of the 14 points) or in front of all.
+# What a cell holds, in place of the answer to kl_normal (4 of the 14 points) or in front of it or
+# of all cells; "all" leaves the answers out as well. The last number is what the code has earned.
 HOSTILE: dict[str, tuple[str, str, float]] = {
     "loop": ("kl_normal", "def kl_normal(*a):\n    while True:\n        pass\n", 10),
     "deaf": (
@@ -56,10 +57,14 @@ HOSTILE: dict[str, tuple[str, str, float]] = {
         "    except OSError:\n        pass\nprint('kl_normal: right.')\n",
         0,
     ),
+    # Only where it finds nothing is its answer defined, and 14 points are earned.
     "reader": (
-        "first",
-        "import glob, os\nfound = glob.glob('/**/gradebook.db', recursive=True)\n"
-        "found += glob.glob('/**/solutions/*/*.ipynb', recursive=True)\nassert not found, found\n",
+        "before kl_normal",
+        "import os\nfound = []\nfor folder, inside, names in os.walk('/'):\n"
+        "    system = ('proc', 'sys', 'usr', 'site-packages')\n"
+        "    inside[:] = [name for name in inside if name not in system]\n"
+        "    found += [n for n in names if n == 'gradebook.db' or n.endswith('.ipynb')]\n"
+        "assert not found, found\n",
         14,
     ),
     "killer": ("first", "import os, signal\nos.kill(os.getppid(), signal.SIGKILL)\n", 14),
@@ -108,11 +113,14 @@ def notebook(place: str, source: str) -> dict:
     def read(folder: str) -> dict:
         return json.loads((ROOT / folder / SET / f"{SET}.ipynb").read_text(encoding="utf-8"))
 
-    made, right = read("exercises"), {c["id"]: c["source"] for c in read("solutions")["cells"]}
+    made = read("exercises")
+    right = {cell["id"]: "".join(cell["source"]) for cell in read("solutions")["cells"]}
     for cell in made["cells"]:
         about = cell["metadata"].get("nbgrader", {})
         if cell["cell_type"] == "code" and about.get("solution") and place != "all":
             cell["source"] = source if cell["id"] == place else right[cell["id"]]
+            if place == f"before {cell['id']}":
+                cell["source"] = f"{source}\n{right[cell['id']]}"
     if place in ("first", "all"):
         cell = {"cell_type": "code", "id": "own", "metadata": {}, "source": source, "outputs": []}
         made["cells"].insert(0, cell | {"execution_count": None})

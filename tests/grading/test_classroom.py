@@ -303,6 +303,17 @@ def test_without_a_sandbox_nothing_runs_unless_told(
     assert {row["unsafe"] for row in table(tmp_path / "grades")} == {"yes"}
 
 
+def test_without_limits_not_even_trusted_code_runs(
+    hand_in, released, tmp_path, capsys, monkeypatch
+):
+    hand_in("anna", released())
+    monkeypatch.setattr("course_lib.grading.isolation.sys.platform", "darwin")
+    arguments = ["grade", str(tmp_path / "submitted"), "--out", str(tmp_path / "grades")]
+    assert main([*arguments, "--unsafe"]) == 2
+    assert "Grading needs Linux" in capsys.readouterr().err
+    assert not (tmp_path / "grades").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

@@ -21,16 +21,6 @@ from nbformat.v4 import new_code_cell, new_notebook
 FIRST = Path(__file__).resolve().parents[2] / "notebooks" / "00_start_here.ipynb"
 START_SECONDS = 120
 RUN_SECONDS = 600  # generous: a hang must end; how fast the notebook is, is measured elsewhere
-CHROMIUM_FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 SETTINGS = {
     # All cells stay in the page, also those out of sight, so that they can be looked at.
     "notebook-extension/tracker": {"windowingMode": "none"},
@@ -154,20 +144,14 @@ def _save(page, path: Path) -> nbformat.NotebookNode:
 
 
 @pytest.fixture
-def page(lab, browser_path) -> Iterator:
+def page(lab, browser) -> Iterator:
     """The notebook, open in a browser, its kernel ready."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=browser_path, headless=True, args=list(CHROMIUM_FLAGS)
-        )
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        page.set_default_timeout(START_SECONDS * 1000)
-        page.goto(lab)
-        _wait_for_kernel(page)
-        yield page
-        browser.close()
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(START_SECONDS * 1000)
+    page.goto(lab)
+    _wait_for_kernel(page)
+    yield page
+    page.close()
 
 
 def _wait_for_kernel(page) -> None:

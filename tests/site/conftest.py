@@ -1,4 +1,4 @@
-"""The site, built once for all tests of a session, and a server and a browser to look at it."""
+"""The site, built once for all tests of a session, and a server for it."""
 
 from __future__ import annotations
 
@@ -17,16 +17,6 @@ from filelock import FileLock  # torch brings it
 
 ROOT = Path(__file__).resolve().parents[2]
 NEEDED = ("sphinx", "myst_nb", "sphinx_book_theme", "sphinx_design", "sphinxcontrib.bibtex")
-CHROMIUM_FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 
 
 def _missing() -> list[str]:
@@ -80,19 +70,3 @@ def address(site) -> Iterator[str]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
-
-
-@pytest.fixture(scope="module")
-def browser(browser_path) -> Iterator:
-    """Yield Chromium; for tests marked ``browser``.
-
-    Of a module, since playwright allows one at a time and other tests start their own.
-    """
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=browser_path, headless=True, args=list(CHROMIUM_FLAGS)
-        )
-        yield browser
-        browser.close()

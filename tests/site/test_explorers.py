@@ -58,18 +58,6 @@ def model(exported):
 
 
 @pytest.fixture(scope="module")
-def browser(browser_path):
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(
-            executable_path=browser_path, headless=True, args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield running
-        running.close()
-
-
-@pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """A folder with the scripts and a page for each theme."""
     place = tmp_path_factory.mktemp("explorers")
