@@ -1,6 +1,6 @@
 """Distributions that ``torch.distributions`` lacks, lacks in float32, or has too slowly.
 
-The two likelihoods are over single pixels; wrap them in ``torch.distributions.Independent(d, 3)``
+The three likelihoods are over single pixels; wrap them in ``torch.distributions.Independent(d, 3)``
 to make an image ``[C, H, W]`` the event.
 """
 
@@ -10,6 +10,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.distributions import Bernoulli as TorchBernoulli
 from torch.distributions import (
     Categorical,
     Distribution,
@@ -19,15 +20,61 @@ from torch.distributions import (
     constraints,
 )
 from torch.distributions.utils import broadcast_all
-from torch.nn.functional import logsigmoid
+from torch.nn import functional as F
 
-__all__ = ["ContinuousBernoulli", "DiscretizedLogistic", "NormalMixture"]
+__all__ = ["Bernoulli", "ContinuousBernoulli", "DiscretizedLogistic", "NormalMixture"]
 
 
 def _parameters(*values: Tensor | float) -> tuple[Tensor, ...]:
     """Broadcast parameters, in at least float32: half precision has too few digits for a CDF."""
     values = broadcast_all(*values)
     return tuple(v.to(torch.promote_types(v.dtype, torch.float32)) for v in values)
+
+
+class _Softplus(torch.autograd.Function):
+    """log(1 + exp(a)) without log1p, which on a CPU costs torch ten times what a log does.
+
+    With e = exp(-|a|) and u = 1 + e as rounded, log(1 + e) = log(u) + (e - (u - 1)) / u: what the
+    rounding took is put back to first order, so that no digit is lost where e is small.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(a: Tensor) -> Tensor:
+        e = a.abs().neg_().exp_()
+        u = e + 1
+        lost = e.sub_(u - 1)
+        return u.log().add_(lost.div_(u)).add_(a.clamp(min=0))
+
+    @staticmethod
+    def setup_context(ctx, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        (a,) = ctx.saved_tensors
+        return gradient * torch.sigmoid(a)
+
+
+def _softplus(a: Tensor) -> Tensor:
+    """log(1 + exp(a)), right to rounding."""
+    # A GPU has log1p at the price of a log, and torch's own function is one kernel there.
+    return _Softplus.apply(a) if a.device.type == "cpu" else -F.logsigmoid(-a)
+
+
+class Bernoulli(TorchBernoulli):
+    """torch's Bernoulli, whose ``log_prob`` takes a third of the time on a CPU.
+
+    A value between 0 and 1 gives minus the binary cross-entropy, as with torch's own.
+    """
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Return value * logits - softplus(logits), in nats."""
+        if self._validate_args:
+            self._validate_sample(value)
+        logits, value = broadcast_all(self.logits, value)
+        return value * logits - _softplus(logits)
 
 
 class _Grid(constraints.Constraint):
@@ -128,8 +175,8 @@ class DiscretizedLogistic(Distribution):
         top = self.levels - 1
         level = torch.round(value * top)
         inverse_scale = self._inverse_scale()
-        below_upper = logsigmoid(((level + 0.5) / top - self.loc) * inverse_scale)
-        above_lower = logsigmoid((self.loc - (level - 0.5) / top) * inverse_scale)
+        below_upper = -_softplus((self.loc - (level + 0.5) / top) * inverse_scale)
+        above_lower = -_softplus(((level - 0.5) / top - self.loc) * inverse_scale)
         width = torch.log(-torch.expm1(-inverse_scale / top))
         inner = below_upper + above_lower + width
         return torch.where(level <= 0, below_upper, torch.where(level >= top, above_lower, inner))

@@ -100,3 +100,19 @@ def mnist_folder() -> Path:
     if not (folder / "MNIST" / "raw").is_dir():
         pytest.skip("real MNIST is not here: COURSE_DATA names no folder with MNIST/raw")
     return folder
+
+
+@pytest.fixture
+def compiler() -> Iterator[None]:
+    """Skip where torch.compile has no C++ compiler; undo what it does to all distributions."""
+    import torch
+
+    from course_lib.training_input import check_compiler
+
+    try:
+        check_compiler(torch.device("cpu"))
+    except ValueError as reason:
+        pytest.skip(str(reason))
+    checks = torch.distributions.Distribution._validate_args
+    yield
+    torch.distributions.Distribution.set_default_validate_args(checks)

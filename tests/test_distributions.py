@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import distributions as td
 
-from course_lib.distributions import ContinuousBernoulli, DiscretizedLogistic
+from course_lib.distributions import Bernoulli, ContinuousBernoulli, DiscretizedLogistic
 
 mp = pytest.importorskip("mpmath")  # comes with torch, by way of sympy
 DOUBLE = torch.float64
@@ -175,6 +175,63 @@ def test_logistic_refuses_bad_parameters():
             DiscretizedLogistic(0.0, 0.0, levels)
     with pytest.raises(ValueError, match="loc"):
         DiscretizedLogistic(torch.tensor(math.nan), 0.0)
+
+
+# Bernoulli
+
+
+@DTYPES
+@pytest.mark.parametrize("logit", [0.0, 1e-6, -0.3, 1.0, -5.0, 16.0, -20.0, 40.0, -80.0, 500.0])
+def test_bernoulli_log_prob_and_gradient_in_high_precision(logit, dtype):
+    logits = torch.tensor(logit, dtype=dtype, requires_grad=True)
+    rel = 1e-15 if dtype is DOUBLE else 3e-7
+    exact = mp.mpf(logits.item())
+    softplus = mp.log1p(mp.exp(exact))
+    for value in (0.0, 0.3, 1.0):
+        x = torch.tensor(value, dtype=dtype)
+        log_prob = Bernoulli(logits=logits).log_prob(x) if value in (0, 1) else None
+        grey = Bernoulli(logits=logits, validate_args=False).log_prob(x)
+        assert log_prob is None or log_prob == grey
+        assert close(grey.item(), exact * mp.mpf(x.item()) - softplus, rel)
+        (gradient,) = torch.autograd.grad(grey, logits)
+        assert close(gradient.item(), mp.mpf(x.item()) - mp.exp(exact - softplus), rel)
+    # A black pixel that the model is sure of keeps its digits, however little it costs.
+    black = Bernoulli(logits=-logits.abs()).log_prob(torch.zeros((), dtype=dtype)).item()
+    expected = float(-mp.log1p(mp.exp(-abs(exact))))
+    assert black == pytest.approx(expected, rel=4 * torch.finfo(dtype).eps, abs=1e-37)
+
+
+def test_bernoulli_equals_torch_wherever_it_is_called():
+    torch.manual_seed(0)
+    logits = 4 * torch.randn(3, 1, 5, dtype=DOUBLE)
+    x = torch.bernoulli(torch.full((2, 5), 0.5, dtype=DOUBLE))
+    own, torchs = Bernoulli(logits=logits), td.Bernoulli(logits=logits)
+    torch.testing.assert_close(own.log_prob(x), torchs.log_prob(x))
+    torch.testing.assert_close(own.expand((3, 2, 5)).log_prob(x), torchs.log_prob(x))
+    with pytest.raises(ValueError, match="support"):
+        own.log_prob(x / 2)
+
+    def log_prob(a):
+        return Bernoulli(logits=a, validate_args=False).log_prob(x)
+
+    a = logits.requires_grad_()
+    assert torch.autograd.gradcheck(log_prob, a)
+    assert torch.autograd.gradgradcheck(log_prob, a)
+    mapped = torch.vmap(log_prob)(a.detach())
+    torch.testing.assert_close(mapped, torchs.log_prob(x).detach())
+
+
+def test_compiled_bernoulli_keeps_its_digits(compiler):
+    a = torch.linspace(-30, 30, 64, requires_grad=True)
+    x = torch.tensor([0.0, 1.0]).repeat(32)
+
+    def loss(a):
+        return Bernoulli(logits=a, validate_args=False).log_prob(x)
+
+    compiled = torch.compile(loss)(a)
+    torch.testing.assert_close(compiled, loss(a), rtol=1e-6, atol=1e-12)
+    slopes = [torch.autograd.grad(f.sum(), a)[0] for f in (compiled, loss(a))]
+    torch.testing.assert_close(*slopes, rtol=1e-6, atol=1e-12)
 
 
 # continuous Bernoulli

@@ -399,13 +399,7 @@ def test_an_existing_checkpoint_is_not_overwritten(tmp_path):
     assert path.read_bytes() == before
 
 
-def test_compiled_training_gives_the_eager_result():
-    from course_lib.training_input import check_compiler
-
-    try:
-        check_compiler(torch.device("cpu"))
-    except ValueError as reason:
-        pytest.skip(str(reason))
+def test_compiled_training_gives_the_eager_result(compiler):
     # 300 images less none for validation, in batches of 128: the last one is short.
     eager, compiled = (run(compile=c, validation=0, batch_size=128) for c in (False, True))
     torch.testing.assert_close(weights(compiled), weights(eager), rtol=1e-3, atol=1e-4)

@@ -42,7 +42,7 @@ class Bernoulli(nn.Module):
     binary = True
 
     def forward(self, params: Tensor) -> td.Independent:
-        return _image(td.Bernoulli(logits=params, validate_args=False))
+        return _image(distributions.Bernoulli(logits=params, validate_args=False))
 
 
 class ContinuousBernoulli(nn.Module):

@@ -2,6 +2,7 @@
 
     make bench                                      # or:
     COURSE_DATA=... python tests/benchmarks/speed.py [--rounds 5] [--threads 2]
+    COURSE_DATA=... python tests/benchmarks/speed.py --where    # what a step of fit spends where
 
 Every contender trains the same 784-400-20 VAE (batch 128, Adam, learning rate 1e-3, grey MNIST,
 summed cross-entropy plus KL) for two epochs a round; the contenders take turns, so that a drift of
@@ -153,13 +154,13 @@ def pythae_loop(images):
     return run
 
 
-def course_loop(device, images, **switches):
+def course_loop(device, images, epochs=EPOCHS, **switches):
     """This library's ``fit``, called anew for each round, on the same model throughout."""
     model = mlp_vae()
 
     def run():
         result = fit(
-            model, images, epochs=EPOCHS, batch_size=BATCH, lr=1e-3, schedule="constant",
+            model, images, epochs=epochs, batch_size=BATCH, lr=1e-3, schedule="constant",
             validation=0, device=device, progress=False, **switches,
         )  # fmt: skip
         return result.history[-1]["train_loss"]
@@ -186,6 +187,26 @@ def matmul_rate(device) -> float:
     return BATCH / min(_seconds(once) for _ in range(200))
 
 
+def print_where(device, images, steps: int = 300) -> None:
+    """A step of ``fit`` by the profiler: milliseconds of each operation without what it calls."""
+    images = images[: BATCH * steps]
+    run = course_loop(device, images, epochs=1)
+    run()
+    wall = min(_seconds(run) for _ in range(3)) / steps * 1e3
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
+        run()
+    rows = sorted(profiler.key_averages(), key=lambda e: -e.self_cpu_time_total)
+    table = [(row.key, row.self_cpu_time_total / steps / 1e3) for row in rows]
+    inside = sum(ms for _, ms in table)
+    table = [*table[:12], (f"{len(table) - 12} smaller ones", sum(ms for _, ms in table[12:]))]
+    for name, ms in table:
+        print(f"{name:45} {ms:6.2f} ms {ms / inside:4.0%}")
+    alone = BATCH / matmul_rate(device) * 1e3
+    print(
+        f"\nunder the profiler {inside:.2f} ms, without it {wall:.2f}, products alone {alone:.2f}"
+    )
+
+
 def _seconds(function) -> float:
     start = time.perf_counter()
     function()
@@ -210,11 +231,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="counted rounds")
     parser.add_argument("--threads", type=int, default=2, help="torch's threads on the CPU")
     parser.add_argument("--device", help="cpu or cuda (default: cuda where there is one)")
+    parser.add_argument("--where", action="store_true", help="where a step of fit on the CPU goes")
     a = parser.parse_args()
     torch.set_num_threads(a.threads)
     torch.manual_seed(0)
     device = torch.device(a.device) if a.device else default_device()
     images = load("mnist").train
+    if a.where:
+        print_where(torch.device("cpu"), images)
+        return
 
     contenders = {"(a) DataLoader and ToTensor": copied_loop(device)}
     if importlib.util.find_spec("pythae") and device.type == "cpu":
