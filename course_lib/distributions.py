@@ -57,10 +57,8 @@ class _Softplus(torch.autograd.Function):
         return gradient * torch.sigmoid(a)
 
 
-def _softplus(a: Tensor) -> Tensor:
-    """log(1 + exp(a)), right to rounding."""
-    # A GPU has log1p at the price of a log, and torch's own function is one kernel there.
-    return _Softplus.apply(a) if a.device.type == "cpu" else -F.logsigmoid(-a)
+def _log_sigmoid(a: Tensor) -> Tensor:
+    return -_Softplus.apply(-a) if a.device.type == "cpu" else F.logsigmoid(a)
 
 
 class Bernoulli(TorchBernoulli):
@@ -71,10 +69,12 @@ class Bernoulli(TorchBernoulli):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Return value * logits - softplus(logits), in nats."""
+        if self.logits.device.type != "cpu":  # there torch's own is a single kernel
+            return super().log_prob(value)
         if self._validate_args:
             self._validate_sample(value)
         logits, value = broadcast_all(self.logits, value)
-        return value * logits - _softplus(logits)
+        return value * logits - _Softplus.apply(logits)
 
 
 class _Grid(constraints.Constraint):
@@ -175,8 +175,8 @@ class DiscretizedLogistic(Distribution):
         top = self.levels - 1
         level = torch.round(value * top)
         inverse_scale = self._inverse_scale()
-        below_upper = -_softplus((self.loc - (level + 0.5) / top) * inverse_scale)
-        above_lower = -_softplus(((level - 0.5) / top - self.loc) * inverse_scale)
+        below_upper = _log_sigmoid(((level + 0.5) / top - self.loc) * inverse_scale)
+        above_lower = _log_sigmoid((self.loc - (level - 0.5) / top) * inverse_scale)
         width = torch.log(-torch.expm1(-inverse_scale / top))
         inner = below_upper + above_lower + width
         return torch.where(level <= 0, below_upper, torch.where(level >= top, above_lower, inner))
