@@ -137,7 +137,7 @@ def _evaluate(checkpoint: Path, x: Tensor, num_samples: int, device) -> dict:
 
 
 def _table(found: dict[str, dict], data: str, count: int, num_samples: int) -> str:
-    """The table as Markdown, fit for a README."""
+    """The table as Markdown, fit for a page."""
     lines = [
         f"-log p(x) in nats per image, estimated by IWAE-{num_samples:,} on {count:,} test images "
         f"of {data}, binarized once.",

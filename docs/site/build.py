@@ -129,7 +129,7 @@ def _toctrees(site: Site) -> str:
         "Course": [p.relative_to(ROOT).with_suffix("").as_posix() for p in site.notebooks.values()],
         "Exercises": [p.relative_to(ROOT).with_suffix("").as_posix() for p in site.sets.values()],
         "Beside the course": ["explorers", "notation", "glossary", "bibliography"],
-        "The library": ["reference/index", "docs/contributing"],
+        "The library": ["reference/index", "docs/figures", "docs/contributing"],
         "For teachers": [f"docs/{name}" for name in GUIDE if (ROOT / f"docs/{name}.md").exists()],
     }
     return "\n".join(

@@ -1,4 +1,4 @@
-"""Bits per pixel and images per second of lossless files: the README's table.
+"""Bits per pixel and images per second of lossless files: the table of docs/figures.md.
 
     COURSE_DATA=... python tests/benchmarks/compression.py [--checkpoint runs/mnist-quick.pt]
 
