@@ -30,7 +30,7 @@ def lerp(z0: Tensor, z1: Tensor, steps: int) -> Tensor:
 
 
 def slerp(z0: Tensor, z1: Tensor, steps: int) -> Tensor:
-    r"""Return points on the path that turns from ``z0`` to ``z1`` evenly, ``[steps, L]``.
+    r"""Return points on the path that turns from ``z0`` to ``z1``, ``[steps, L]``.
 
     .. math:: z_t = \frac{\sin((1-t)\,\omega)\, z_0 + \sin(t\,\omega)\, z_1}{\sin\omega},
               \qquad \cos\omega = \frac{z_0 \cdot z_1}{|z_0||z_1|}

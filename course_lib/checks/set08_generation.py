@@ -332,8 +332,8 @@ _SLERP = (
     Row(
         "norm_lost",
         lambda a, b, n: F.normalize(_line(a, b, n), dim=-1),
-        "This is the straight line, pushed out to length 1. It has neither the lengths nor the even "
-        "angles of slerp.",
+        "This is the straight line, pushed out to length 1. It has neither the lengths nor the weights "
+        "of slerp.",
     ),
     Row(
         "norm_interpolated",

@@ -88,7 +88,7 @@ class Gaussian(nn.Module):
 class DiscretizedLogistic(nn.Module):
     """8-bit pixels 0, 1/255, ..., 1; ``params`` hold a mean and a log scale for each channel.
 
-    Source: Kingma et al. 2016 (arXiv 1606.04934), section 5.1, with the tails in the edge bins.
+    Source: Kingma et al. 2016 (arXiv 1606.04934), appendix C.5, with the tails in the edge bins.
     """
 
     parameters_per_channel = 2

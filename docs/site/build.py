@@ -32,7 +32,7 @@ def main() -> int:
         default=LAB,
         metavar="ADDRESS",
         help="where JupyterLab opens files of the course, such as "
-        f"https://hub.example.org/hub/user-redirect/lab/tree (now: {LAB})",
+        f"https://hub.example.org/hub/user-redirect/lab/tree/vae-course (now: {LAB})",
     )
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "site", help="the folder")
     arguments = parser.parse_args()

@@ -5,6 +5,7 @@ nbval, which `make test` runs over the same files, executes them again.
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -51,6 +52,15 @@ def path(request) -> Path:
 @pytest.fixture
 def notebook(path) -> nbformat.NotebookNode:
     return read(path)
+
+
+def test_every_figure_is_shown(notebook):
+    """A figure that is made in the middle of a cell is seen by nobody."""
+    for cell in code_cells(notebook):
+        tree = ast.parse(cell.source)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Expr) and node is not tree.body[-1]:
+                assert not ast.unparse(node).startswith("plotting."), cell.source
 
 
 def test_it_is_one_clean_run(notebook):
