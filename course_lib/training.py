@@ -12,6 +12,7 @@ from course_lib import bounds, default_device, processes
 from course_lib.data import binarize as binarize_images
 from course_lib.errors import check_model
 from course_lib.progress import make_progress
+from course_lib.randomness import seeded
 from course_lib.training_input import (
     check_compiler,
     check_data,
@@ -155,9 +156,7 @@ def fit(
     if not settings["binarize"]:
         warn_of_grey(model, tensors[0], stacklevel=2)
 
-    cuda = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
-        torch.manual_seed(settings["seed"])
+    with seeded(settings["seed"], device):
         order = torch.randperm(len(tensors[0])).to(device)
         data = [t.to(device) for t in tensors]
         valid = [t[order[:held_out]] for t in data] if held_out else None

@@ -19,6 +19,7 @@ from course_lib.bounds import Terms
 from course_lib.checkpoints import write_checkpoint
 from course_lib.data import binarize
 from course_lib.progress import Progress
+from course_lib.randomness import seed_device
 from course_lib.training_graph import GraphStep
 
 __all__ = ["OPTIMIZERS", "Fit", "Objective", "Run"]
@@ -223,7 +224,7 @@ class Run:
         return tuple((processes.total(sums) / count).tolist())
 
     def _reseed(self, epoch: int, rank: int) -> None:
-        torch.manual_seed(_stream(self.settings["seed"], epoch, rank))
+        seed_device(_stream(self.settings["seed"], epoch, rank), self.device)
 
     def _objective(self) -> Objective:
         """The objective of the epoch that is under way."""

@@ -22,6 +22,7 @@ from course_lib.evaluation.anomaly_decisions import (
     threshold,
 )
 from course_lib.evaluation.likelihood import device_of, evaluate
+from course_lib.randomness import seeded
 
 __all__ = [
     "AlarmRate",
@@ -141,8 +142,7 @@ def heat_map(
     broken = check_number(broken, "broken", lambda b: 0 <= b < 1, "a number from 0 to below 1")
     device = device_of(model, x)
     maps = []
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(check_seed(seed))
+    with seeded(check_seed(seed), device):
         for part in x.detach().split(CHUNK):
             part = part.to(device)
             if broken:

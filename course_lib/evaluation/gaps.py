@@ -15,6 +15,7 @@ from torch.distributions import Independent, Normal, kl_divergence
 
 from course_lib.errors import check_model, check_number, check_rows, check_seed, check_whole
 from course_lib.evaluation.likelihood import device_of, estimate, evaluate
+from course_lib.randomness import seeded
 
 __all__ = ["Gaps", "inference_gaps", "refine"]
 
@@ -70,9 +71,7 @@ def refine(
     logvar = (2 * q.stddev.log()).detach().clone().requires_grad_()
     # A short memory of squared gradients: those of a bad start would slow every later step.
     optimizer = torch.optim.Adam([mu, logvar], lr=lr, betas=(0.9, 0.99))
-    devices = [x.device] if x.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices), torch.enable_grad():
-        torch.manual_seed(check_seed(seed))
+    with seeded(check_seed(seed), x.device), torch.enable_grad():
         for step in range(steps):
             optimizer.param_groups[0]["lr"] = lr * 0.5 * (1 + math.cos(math.pi * step / steps))
             eps = torch.randn(num_samples // 2, *mu.shape, dtype=mu.dtype, device=mu.device)

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_lib.errors import check_images, check_rows, check_seed
+from course_lib.randomness import seeded
 from course_lib.training import fit
 
 __all__ = ["FACTORS", "Judge", "factor_table", "train_judge"]
@@ -163,8 +164,7 @@ def train_judge(
             "int64 [N] from 0 up, was expected."
         )
     seed = check_seed(seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed, torch.device("cpu")):
         judge = Judge(tuple(x.shape[1:]), int(labels.max()) + 1, table)
 
     def objective(judge: Judge, x: Tensor, y: Tensor, *table: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.distributions import kl_divergence
 
 from course_lib.errors import check_images, check_model, check_rows, check_seed, check_whole
+from course_lib.randomness import seeded
 
 __all__ = ["Estimate", "Report", "bits_per_dim", "estimate", "evaluate"]
 
@@ -151,8 +152,7 @@ def evaluate(
         from tqdm import tqdm
 
         starts = tqdm(starts, unit="batch", desc=f"IWAE-{num_samples}")
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+    with seeded(seed, device):
         for start in starts:
             batch = [t[start : start + images].to(device) for t in (x, *context)]
             part = _evaluate_batch(model, batch, num_samples, per_pass)

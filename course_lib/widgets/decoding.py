@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import Tensor
 
 from course_lib.errors import check_images, check_model
 from course_lib.evaluation.likelihood import device_of
+from course_lib.randomness import seeded
 
 _ROWS = 1000  # images encoded at a time
 
@@ -80,11 +78,3 @@ def prior_draws(model: object, count: int, seed: int) -> Tensor:
 def prior_device(model: object) -> torch.device:
     """Return where the model's draws live."""
     return device_of(model, torch.empty(0))
-
-
-@contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Draw from ``seed`` inside, and leave the session's random state as it was."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield

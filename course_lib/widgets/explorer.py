@@ -10,8 +10,9 @@ from torch import Tensor
 from course_lib import plotting
 from course_lib.errors import check_seed
 from course_lib.plotting.values import number
+from course_lib.randomness import seeded
 
-from .decoding import check_decoder, codes, mean_image, prior_device, prior_draws, seeded
+from .decoding import check_decoder, codes, mean_image, prior_device, prior_draws
 from .live import enlarged, image, present, row, slider
 from .pad import Pad
 

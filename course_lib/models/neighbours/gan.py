@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from course_lib.errors import check_seed, check_whole
 from course_lib.models.neighbours.parts import dense
 from course_lib.models.neighbours.vectors import check_vectors
+from course_lib.randomness import seeded
 
 
 class GAN(nn.Module):
@@ -46,8 +47,7 @@ def fit_gan(
     """Let the players take turns on ``x: [N, D]``; return both losses, ``[steps, 2]``."""
     d_opt, g_opt = (torch.optim.Adam(p.parameters(), lr, betas=(0.5, 0.9)) for p in (gan.d, gan.g))
     history, steps = [], check_whole(steps, "steps")
-    with torch.random.fork_rng():
-        torch.manual_seed(check_seed(seed))
+    with seeded(check_seed(seed), next(gan.parameters()).device):
         for index in torch.randint(len(x), (steps, batch_size)):
             for opt in (d_opt, g_opt):
                 fake = gan.generate(batch_size)
