@@ -28,6 +28,8 @@ __all__ = ["LIBRARY", "Ended", "Limits", "command_for", "hand_down", "take_over"
 
 PACKAGE = Path(__file__).resolve().parents[1]
 COURSE = PACKAGE.parent
+# nbgrader's exchange, with what the others have handed in, lies in a folder that is seen inside.
+EXCHANGE = os.environ.get("COURSE_EXCHANGE") or "/usr/local/share/nbgrader/exchange"
 LIBRARY = Path("/course")  # where the filtered copy is seen inside
 HOME = "/home/student"
 ADDRESSES = 8_000_000_000  # torch asks for 3 GB of addresses at its import and uses few of them
@@ -112,24 +114,37 @@ def _folder(prefix: str) -> Path:
     """
     import fcntl
 
-    place = Path(tempfile.mkdtemp(prefix=prefix, dir=_for_all()))
+    place = _locked(prefix)
     # Unlike atexit, this also happens at the end of a process of multiprocessing.
     Finalize(None, shutil.rmtree, (place, True), exitpriority=1)
-    for one in [place, *place.parent.glob(f"{prefix}*")]:
-        lock = Path(f"{one}/.in-use")
+    for one in place.parent.glob(f"{prefix}*"):
         try:
-            if one.lstat().st_uid != os.getuid():
+            if one == place or one.lstat().st_uid != os.getuid():
                 continue
-            handle = lock.open("w" if one == place else "r+")
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with Path(one, ".in-use").open("r+") as handle:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(one, ignore_errors=True)
         except OSError:
             continue  # in use, or made just now by another process
-        if one == place:
-            _in_use.append(handle)
-        else:
-            handle.close()
-            shutil.rmtree(one, ignore_errors=True)
     return place
+
+
+def _locked(prefix: str, attempts: int = 20) -> Path:
+    """Make a folder that is locked, so that no other process takes it for left behind."""
+    import fcntl
+
+    while True:
+        place = Path(tempfile.mkdtemp(prefix=prefix, dir=_for_all()))
+        try:
+            handle = Path(place, ".in-use").open("w")  # noqa: SIM115, kept open
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # another process was quicker, and removes it
+            attempts -= 1
+            if not attempts:
+                raise
+            continue
+        _in_use.append(handle)
+        return place
 
 
 _in_use: list[IO[str]] = []  # the kernel lets go of the locks when the process ends
@@ -262,7 +277,7 @@ def _sandboxed(python: list[str], environment: dict[str, str]) -> list[str]:
         if user is not None and not _reachable(place):
             source = sources.setdefault(place, f"{_stage()}/{len(sources)}")
         arguments += ["--ro-bind", source, place]
-        for hidden in (str(COURSE), str(PACKAGE)):
+        for hidden in (str(COURSE), str(PACKAGE), EXCHANGE):
             if hidden.startswith(f"{place.rstrip('/')}/") and os.path.isdir(hidden):
                 arguments += ["--tmpfs", hidden, "--remount-ro", hidden]
     arguments += ["--ro-bind", str(view()), str(LIBRARY)]
@@ -396,6 +411,8 @@ def why_not() -> str | None:
     if done.returncode == 0:
         return None
     said = (done.stderr.strip().splitlines() or ["no reason was given"])[-1][:300]
+    if "nknown option" in said:
+        return f"The sandbox does not start ({said}): bubblewrap 0.8 or newer is needed."
     return f"The sandbox does not start ({said}). {_cure()}"
 
 

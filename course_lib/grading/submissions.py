@@ -208,12 +208,17 @@ def _submission(
 
 
 def _last(versions: list[tuple[_Owner, _File, Submission]]) -> Submission:
-    """Choose among the versions of one student: readable and in its place, of those the last."""
+    """Choose among the versions of one student.
+
+    What can be read comes before what cannot, what is in its place before what is not, the file
+    that nbgrader itself would grade before its copies; of the others the last.
+    """
 
     def worth(one: tuple[_Owner, _File, Submission]) -> tuple:
         owner, file, made = one
         good = made.problem is None, not made.misplaced
-        return (*good, owner.version, file.changed, made.name)
+        nbgraders = file.parts[-2:] == (made.assignment, f"{made.assignment}.ipynb")
+        return (*good, nbgraders, owner.version, file.changed, made.name)
 
     order = sorted(versions, key=worth)
     last = order[-1][2]
@@ -221,6 +226,9 @@ def _last(versions: list[tuple[_Owner, _File, Submission]]) -> Submission:
         return last
     rest = ", ".join(one[2].name for one in order[:-1])
     note = f"There are {len(order)} versions; this is {last.name}, the others are {rest}."
+    zips = {(file.path, file.members[:-1]) if file.members else () for _, file, _ in order}
+    if len(zips) > 1:  # a student can name a folder in a zip after another student
+        note = f"By its place it may be somebody else's. {note}"
     return replace(last, notes=(*last.notes, note))
 
 
@@ -287,9 +295,11 @@ def _owner(file: _File, above: tuple[str, ...], sets: Mapping[str, Assignment]) 
             rest, version = _stem(file.parts[-1] if part != file.parts[-1] else found[3])
             return _Owner(_clean(found["name"]), found["number"], rest, version)
     stem, version = _stem(file.parts[-1])
-    if found := _CANVAS.fullmatch(stem):
-        rest, late = found["file"], bool(found["late"])
-        if number := _CANVAS_VERSION.search(rest):
+    # The outermost name is the platform's. What is further in, the student has named.
+    folders = [p for p in file.parts[:-1] if p not in sets and p.lower() not in _NOBODY]
+    if found := _CANVAS.fullmatch(_stem(folders[0])[0] if folders else stem):
+        rest, late = stem if folders else found["file"], bool(found["late"])
+        if not folders and (number := _CANVAS_VERSION.search(rest)):
             rest, version = rest[: number.start()], int(number[1])
         return _Owner(_clean(found["name"]), found["number"], rest, version, late)
     rest = _without_set(stem, sets)
@@ -310,7 +320,10 @@ def _by_folder(
     folders = file.parts[:-1]
     while folders and folders[0].lower() in _NOBODY:
         folders = folders[1:]
-    at = max((i for i, part in enumerate(folders) if part in sets), default=None)
+    # The first one: what lies in the folder of a student's set is that student's.
+    at = next((i for i, part in enumerate(folders) if i and part in sets), None)
+    if at is None and folders and folders[0] in sets:
+        at = 0
     if folders and at is None:
         return folders[0]  # STUDENT/file
     if at:
@@ -414,7 +427,7 @@ def _members(opened: Path | io.BytesIO, own: _File, given: bool = False) -> Iter
     inside = own.parts[:-1]
     if len(own.parts) == 1 and not _is_a_class(entries, given):
         inside = (re.sub(r"(?i)\.zip$", "", name),)  # the zip of one student
-    if _MOODLE.fullmatch(name):
+    if _MOODLE.fullmatch(name) or _CANVAS.fullmatch(_stem(name)[0]):
         inside = own.parts
     for entry in entries:
         names = PurePosixPath(entry.filename.replace("\\", "/")).parts

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -92,6 +94,21 @@ say(there=[p for p in {places!r} if os.path.exists(p)],
     assert not found["root"]
     assert len(found["descriptors"]) <= 5, "three, the answers, and the folder that is read"
     assert not [n for n in found["environment"] if n.startswith(("PYTEST", "SSH", "COURSE_DATA"))]
+
+
+@needs_sandbox
+def test_nbgraders_exchange_is_not_seen(monkeypatch):
+    """It lies below /usr, which is seen, and holds what the others have handed in."""
+    place = Path(tempfile.mkdtemp(dir=sys.prefix))
+    try:
+        place.joinpath("inbound").mkdir()
+        place.chmod(0o755)
+        before = said(f"say(there=os.listdir({str(place)!r}))")
+        monkeypatch.setattr(isolation, "EXCHANGE", str(place))
+        after = said(f"say(there=os.listdir({str(place)!r}))")
+    finally:
+        shutil.rmtree(place)
+    assert (before["there"], after["there"]) == (["inbound"], [])
 
 
 @needs_sandbox
@@ -414,6 +431,22 @@ def test_a_sandbox_that_does_not_start_is_told(monkeypatch):
     monkeypatch.setattr(isolation.shutil, "which", lambda name: name)
     monkeypatch.setattr(isolation, "_sandboxed", lambda *_: failing)
     assert "bwrap: No permissions" in isolation.why_not.__wrapped__()
+
+
+def test_an_old_bubblewrap_is_told(monkeypatch):
+    failing = ["sh", "-c", "echo 'bwrap: Unknown option --disable-userns' >&2; exit 1"]
+    monkeypatch.setattr(isolation.shutil, "which", lambda name: name)
+    monkeypatch.setattr(isolation, "_sandboxed", lambda *_: failing)
+    assert isolation.why_not.__wrapped__().endswith("bubblewrap 0.8 or newer is needed.")
+
+
+def test_what_killed_processes_left_is_removed_and_what_is_in_use_stays(tmp_path, monkeypatch):
+    monkeypatch.setattr(isolation, "_for_all", lambda: str(tmp_path))
+    left = tmp_path / "course-test-left"
+    left.mkdir()
+    left.joinpath(".in-use").touch()
+    first, second = isolation._folder("course-test-"), isolation._folder("course-test-")
+    assert sorted(tmp_path.iterdir()) == sorted([first, second])
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs submissions as another user")

@@ -276,3 +276,42 @@ def test_what_is_in_its_place_comes_before_what_is_newer_and_misplaced(tmp_path,
     right.unlink()
     (found,) = find_submissions(tmp_path, sets)
     assert (found.assignment, found.path, found.misplaced) == ("03_kl", stray, True)
+
+
+def test_what_lies_in_a_students_folder_is_of_that_student(tmp_path, sets):
+    put(tmp_path / "submitted/anna/03_kl/03_kl.ipynb", KL)
+    put(tmp_path / "submitted/anna/03_kl/bob/03_kl/03_kl (9).ipynb", KL)
+    bobs = put(tmp_path / "submitted/bob/03_kl/03_kl.ipynb", KL)
+    anna, bob = find_submissions(tmp_path, sets)
+    assert (anna.student, bob.student, bob.path, bob.notes) == ("anna", "bob", bobs, ())
+
+
+def test_a_name_as_canvas_makes_it_counts_at_the_top_only(tmp_path, sets):
+    put(tmp_path / "carl/exercise_03_2026_kl.ipynb", KL)
+    put(tmp_path / "dora/musterbob_77_98765_03_kl-9.ipynb", KL)
+    assert pairs(find_submissions(tmp_path, sets)) == [("carl", "03_kl"), ("dora", "03_kl")]
+    inner = zipped({"musterbob_77_98765_03_kl-9.ipynb": KL})
+    export = {
+        "musteranna_1234_98766_work.zip": inner,
+        "musterbob_LATE_77_98765_03_kl-2.ipynb": KL,
+    }
+    place = put(tmp_path / "export.zip", zipped(export))
+    anna, bob = find_submissions(place, sets)
+    assert (anna.student, bob.student) == ("musteranna", "musterbob")
+    assert bob.members == ("musterbob_LATE_77_98765_03_kl-2.ipynb",) and len(bob.notes) == 1
+
+
+def test_versions_from_different_zips_are_for_a_person(tmp_path, sets):
+    put(tmp_path / "anna.zip", zipped({"bob/03_kl/03_kl (9).ipynb": KL}))
+    put(tmp_path / "bob.zip", zipped({"03_kl.ipynb": KL}))
+    (bob,) = find_submissions(tmp_path, sets)
+    assert bob.notes[0].startswith("By its place it may be somebody else's. There are 2 versions")
+
+
+def test_the_file_that_nbgrader_grades_comes_before_its_copies(tmp_path, sets):
+    right = put(tmp_path / "bob/03_kl/03_kl.ipynb", KL)
+    os.utime(right, (1, 1))
+    put(tmp_path / "bob/03_kl/03_kl-Copy1.ipynb", KL)
+    put(tmp_path / "bob/03_kl/Untitled.ipynb", KL)
+    (bob,) = find_submissions(tmp_path, sets)
+    assert bob.path == right and "3 versions" in bob.notes[0]
