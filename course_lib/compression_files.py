@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,8 @@ def read_images(path: str | Path) -> Tensor:
 
     Args:
         path: a ``.npy`` file with ``[N, H, W]`` or ``[N, C, H, W]``, 8-bit or floats in [0, 1]; or
-            a folder of pictures of one size, taken in the order of their names.
+            a folder of pictures of one size, taken in the order of their names: grey or RGB of at
+            most 8 bits a channel, one frame each, without transparency.
 
     Raises:
         FileNotFoundError, ValueError: nothing there, or nothing that can be read as images.
@@ -56,23 +58,49 @@ def read_images(path: str | Path) -> Tensor:
 
 
 def _read_folder(folder: Path) -> Tensor:
-    from PIL import Image
-
     files = sorted(f for f in folder.iterdir() if f.suffix.lower() in PICTURES)
     if not files:
         raise ValueError(f"{folder} holds no pictures ({', '.join(PICTURES)}).")
     images = []
     for file in files:
-        with Image.open(file) as picture:
-            grey = picture.mode in ("1", "L", "I;16", "LA")
-            pixels = np.asarray(picture.convert("L" if grey else "RGB"))
-        images.append(pixels[None] if grey else pixels.transpose(2, 0, 1))
+        images.append(_read_picture(file))
         if images[-1].shape != images[0].shape:
             raise ValueError(
                 f"{file.name} has shape {list(images[-1].shape)} and {files[0].name} "
                 f"{list(images[0].shape)}; pictures of one size and kind were expected."
             )
     return torch.from_numpy(np.stack(images).astype(np.float32)) / 255
+
+
+def _read_picture(file: Path) -> np.ndarray:
+    """Return a picture as uint8 ``[C, H, W]``; raise ValueError for what that can't hold."""
+    from PIL import Image
+
+    try:
+        with Image.open(file) as picture:
+            frames, mode = getattr(picture, "n_frames", 1), picture.mode
+            # Pillow has no mode for colors of 16 bits: it calls them RGB and drops half of each.
+            deep = re.search(";16[BLN]", str(getattr(picture, "tile", "")))
+            clear = "transparency" in picture.info
+            pixels = np.asarray(picture.convert("L" if mode in ("1", "L") else "RGB"))
+    except Exception as error:  # Pillow raises errors of many kinds for a damaged file
+        raise ValueError(
+            f"{file} could not be read as a picture ({error}). Replace it, or take it out of the "
+            "folder."
+        ) from None
+    found = None
+    if frames > 1:
+        found = f"{frames} frames"
+    elif deep:
+        found = "pixels of 16 bits"
+    elif clear or mode not in ("1", "L", "P", "RGB"):
+        found = f"pixels of the kind {mode}{' with transparency' if clear else ''}"
+    if found:
+        raise ValueError(
+            f"{file} holds {found}, of which a part would be lost; one picture was expected, grey "
+            "or RGB of at most 8 bits a channel, without transparency. Convert it first."
+        )
+    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
 
 def write_images(x: Tensor, path: str | Path) -> None:

@@ -83,8 +83,8 @@ def sheet(x: Tensor) -> Tensor:
 def lossy(x: Tensor, kind: str, quality: int) -> tuple[int, Tensor]:
     """Return the bytes of one sheet with loss, and the images as they look there, ``[N, C, H, W]``.
 
-    Each image is first extended by its border to whole blocks of 8 x 8 pixels, in which these
-    formats work, so that no block holds parts of two images.
+    Each image is first extended by its border to whole blocks of 16 x 16 pixels, so that no block
+    holds parts of two images: 8 x 8 colors, stored at half the resolution, cover that many pixels.
 
     Args:
         x: ``[N, C, H, W]``, C = 1 or 3, multiples of 1/255.
@@ -94,7 +94,7 @@ def lossy(x: Tensor, kind: str, quality: int) -> tuple[int, Tensor]:
     from PIL import Image
 
     count, channels, height, width = x.shape
-    right, down = -width % 8, -height % 8
+    right, down = -width % 16, -height % 16
     blocks = torch.nn.functional.pad(x, (0, right, 0, down), mode="replicate")
     whole = sheet(blocks)
     data = picture_file(whole, kind, quality=quality)

@@ -206,8 +206,11 @@ def _short(text: str, in_notebook: bool) -> str:
     A notebook is stored with its outputs, and they should be the same on every machine.
     """
     for name in ("COURSE_DATA", "COURSE_CACHE"):
-        if in_notebook and os.environ.get(name):
-            text = text.replace(os.environ[name], f"${name}")
+        folder = Path(os.environ.get(name, ""))
+        if in_notebook and folder.is_absolute() and folder != Path(folder.anchor):
+            # Whole names only: /data is neither a part of /database nor of /data.old or /my/data.
+            whole = rf"(?<![\w.~/-]){re.escape(str(folder))}(?![\w-]|\.\w)"
+            text = re.sub(whole, f"${name}", text)
     home = re.escape(str(Path.home()) + os.sep)
     return re.sub(f"(?<!'){home}", lambda _: "~" + os.sep, text)  # a quoted ~ is no folder
 

@@ -1,5 +1,8 @@
 """Images in files, and the two commands that code them."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 import torch
@@ -66,6 +69,58 @@ def test_what_is_no_image_gets_a_sentence(tmp_path):
         Image.new("L", size).save(tmp_path / f"{i}.png")
     with pytest.raises(ValueError, match="of one size"):
         read_images(tmp_path)
+
+
+def deep_png(width: int, height: int) -> bytes:
+    """A PNG with colors of 16 bits, which Pillow reads and can't write."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        check = zlib.crc32(kind + data)
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", check)
+
+    head = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    rows = (b"\0" + b"\x12\x34" * 3 * width) * height
+    parts = (b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+
+def test_pictures_that_would_lose_something_are_refused(tmp_path):
+    def refused(message, name="0.png"):
+        with pytest.raises(ValueError, match=message) as error:
+            read_images(tmp_path)
+        assert name in str(error.value) and "\n" not in str(error.value)
+        (tmp_path / name).unlink()
+
+    file = tmp_path / "0.png"
+    Image.fromarray(np.full((3, 4), 1000, np.uint16)).save(file)
+    refused("pixels of 16 bits")
+    file.write_bytes(deep_png(4, 3))
+    refused("pixels of 16 bits")
+    for mode in ("LA", "RGBA"):
+        Image.new(mode, (4, 3)).save(file)
+        refused(f"of the kind {mode}")
+    for mode in ("L", "P", "RGB"):
+        clear = (1, 2, 3) if mode == "RGB" else 0
+        Image.new(mode, (4, 3)).save(file, transparency=clear)
+        refused(f"of the kind {mode} with transparency")
+    Image.new("CMYK", (4, 3)).save(tmp_path / "0.tif")
+    refused("of the kind CMYK", "0.tif")
+    pages = [Image.new("L", (4, 3), grey) for grey in range(3)]
+    pages[0].save(tmp_path / "0.tif", save_all=True, append_images=pages[1:])
+    refused("3 frames", "0.tif")
+    file.write_bytes(b"hello")
+    refused("could not be read as a picture")
+    Image.effect_noise((40, 30), 50).save(file)
+    file.write_bytes(file.read_bytes()[:500])
+    refused("could not be read as a picture")
+
+
+def test_pictures_of_one_bit_and_with_a_palette_are_read(tmp_path):
+    x = Image.fromarray(np.eye(4, dtype=np.uint8) * 255)
+    x.convert("1").save(tmp_path / "0.png")
+    assert torch.equal(read_images(tmp_path), torch.eye(4)[None, None])
+    x.convert("P").save(tmp_path / "0.png")
+    assert torch.equal(read_images(tmp_path), torch.eye(4).expand(1, 3, 4, 4))
 
 
 def test_the_commands_code_and_decode(tmp_path, checkpoint, capsys):

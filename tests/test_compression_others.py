@@ -76,6 +76,16 @@ def test_bad_input_gets_a_sentence():
         sheet(torch.zeros(1, 1, 1, 20_000))
 
 
+def test_no_block_of_colors_holds_parts_of_two_images():
+    """JPEG stores colors at half the resolution: its blocks are 16 pixels wide, not 8."""
+    g = torch.Generator().manual_seed(0)
+    x = torch.randint(0, 256, (2, 3, 24, 24), generator=g).float() / 255
+    _, before = lossy(x, "JPEG", 20)
+    _, after = lossy(torch.stack([x[0], 1 - x[1]]), "JPEG", 20)
+    # Readers smooth the colors over the edge of a block, which reaches one pixel far.
+    assert torch.equal(before[0, :, 1:-1, 1:-1], after[0, :, 1:-1, 1:-1])
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("kind", ["JPEG", "WebP"])
 def test_with_losses_images_stay_where_they_were(kind, channels):

@@ -190,6 +190,24 @@ def test_a_notebook_shows_no_folder_of_this_machine(machine, monkeypatch, tmp_pa
     assert "in $COURSE_DATA/MNIST" in text
 
 
+@pytest.mark.parametrize(
+    ("named", "text", "expected"),
+    [
+        ("/data/", "in /data/MNIST/raw", "in $COURSE_DATA/MNIST/raw"),
+        ("/data", "not there (/data): mend /data.", "not there ($COURSE_DATA): mend $COURSE_DATA."),
+        ("/data", "/my/data /database /data.old /data-2", "/my/data /database /data.old /data-2"),
+        (".", "torch 2.6.0, in data/MNIST.", "torch 2.6.0, in data/MNIST."),
+        ("data", "data: mnist in data/MNIST", "data: mnist in data/MNIST"),
+        ("/", "in /MNIST/raw, torch/2", "in /MNIST/raw, torch/2"),
+    ],
+)
+def test_only_whole_names_of_a_folder_are_replaced(monkeypatch, named, text, expected):
+    monkeypatch.delenv("COURSE_CACHE", raising=False)
+    monkeypatch.setenv("COURSE_DATA", named)
+    assert doctor._short(text, in_notebook=True) == expected
+    assert doctor._short(text, in_notebook=False) == text
+
+
 def test_command_names_this_python(monkeypatch, tmp_path):
     python = tmp_path / "my course" / ".venv" / "bin" / "python"
     monkeypatch.setattr(sys, "executable", str(python))

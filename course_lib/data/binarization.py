@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from course_lib.errors import check_images
+from course_lib.errors import check_images, check_seed
 
 __all__ = ["binarize", "fixed_binarization"]
 
@@ -60,5 +60,8 @@ def fixed_binarization(x: Tensor, seed: int = 0) -> Tensor:
     Args:
         x: ``[B, C, H, W]`` in [0, 1].
         seed: another seed is another fixed binarization.
+
+    Raises:
+        TypeError, ValueError: as :func:`binarize`, or a seed that is no whole number.
     """
-    return binarize(x, torch.Generator().manual_seed(seed))
+    return binarize(x, torch.Generator().manual_seed(check_seed(seed)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from course_lib.data import drawn, mnist, photos, strokes
-from course_lib.errors import check_split_size, unknown
+from course_lib.errors import check_split_size, check_whole, unknown
 
 __all__ = ["DATASETS", "Images", "available", "load"]
 
@@ -84,17 +83,6 @@ def _as_float(pixels: Tensor, size: int) -> Tensor:
         grey = part.to(torch.float32).div_(255)
         into.copy_(F.interpolate(grey, (size, size), mode="bilinear", antialias=True))
     return out.clamp_(0, 1)
-
-
-def _whole(name: str, value: object, low: int, high: int) -> None:
-    try:
-        good = not isinstance(value, bool) and low <= operator.index(value) <= high
-    except TypeError:
-        good = False
-    if not good:
-        raise ValueError(
-            f"{name} is {value!r}; a whole number from {low} to {high:,} was expected."
-        )
 
 
 def _load_strokes(size: int, color: bool, counts: dict[str, int | None], progress: bool) -> Images:
@@ -229,11 +217,11 @@ def load(
         size = photos.PHOTOS.get(name, 28)
     if color is None:
         color = name in photos.PHOTOS
-    _whole("size", size, strokes.MIN_SIZE, strokes.MAX_SIZE)
+    size = check_whole(size, "size", strokes.MIN_SIZE, strokes.MAX_SIZE)
     counts = {"train": num_train, "test": num_test}
     for split, count in counts.items():
         if count is not None:
-            _whole(f"num_{split}", count, 1, MOST)
+            counts[split] = check_whole(count, f"num_{split}", 1, MOST)
     if name == "strokes":
         return _load_strokes(size, color, counts, progress)
     if name in photos.PHOTOS:

@@ -87,7 +87,7 @@ def fault(path: Path, md5: str | None) -> str | None:
     except (FileNotFoundError, NotADirectoryError):
         return "is missing"
     except OSError as error:
-        return f"cannot be read ({error.strerror})"
+        return f"cannot be read ({error.strerror or error})"
     return None
 
 
@@ -104,16 +104,20 @@ def _faults(name: str, folder: Path) -> dict[str, str]:
     return {file: what for file, what in found.items() if what is not None}
 
 
-def _unusable(name: str, folder: Path, faults: dict[str, str]) -> OSError | ValueError:
+def _unusable(
+    name: str, folder: Path, faults: dict[str, str], root: str | os.PathLike[str] | None
+) -> OSError | ValueError:
     """Return the error for a folder of the user's that is not as it should be."""
     file, what = next(iter(faults.items()))
     others = f" (and {len(faults) - 1} more of its files are not right)" if len(faults) > 1 else ""
     packed = f" Unpack {file}.gz there first." if (folder / f"{file}.gz").exists() else ""
+    given = ["leave out root"] * (root is not None)
+    given += ["unset COURSE_DATA"] * bool(os.environ.get("COURSE_DATA"))
     kind = FileNotFoundError if what == "is missing" else ValueError
     return kind(
         f"{folder / file} {what}{others}; the four unpacked IDX files of {FAMILY[name]} were "
         f"expected there, and nothing is downloaded into a folder that you name.{packed} "
-        f"Put them there, or unset COURSE_DATA to download them, or set COURSE_DATASET=strokes."
+        f"Put them there, or {' and '.join(given)} to download them, or set COURSE_DATASET=strokes."
     )
 
 
@@ -138,8 +142,8 @@ def _download(name: str, folder: Path, files: dict[str, str], progress: bool) ->
             ) from None
         except OSError as error:
             raise OSError(
-                f"{folder} cannot be written ({error.strerror}), and {FAMILY[name]} has to be "
-                "kept there. Set COURSE_CACHE to a folder that you may write."
+                f"{folder} cannot be written ({error.strerror or error}), and {FAMILY[name]} has "
+                "to be kept there. Set COURSE_CACHE to a folder that you may write."
             ) from None
 
 
@@ -165,7 +169,7 @@ def read(
     folder, ours = _place(name, root)
     if faults := _faults(name, folder):
         if not ours:
-            raise _unusable(name, folder, faults)
+            raise _unusable(name, folder, faults, root)
         for file, what in faults.items():
             if what != "is missing":
                 warnings.warn(f"{folder / file} {what}; it is downloaded again.", stacklevel=4)

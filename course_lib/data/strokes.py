@@ -18,7 +18,6 @@ that no two images of any seeds and splits share one, and their factors and wobb
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ from course_lib.data.captions import WORDS, Captions, caption
 from course_lib.data.factors import FACTORS, Factor, check_factors, draw_factors
 from course_lib.data.glyphs import STYLES
 from course_lib.data.pen import draw_ink, trace
-from course_lib.errors import unknown
+from course_lib.errors import check_whole, unknown
 
 __all__ = [
     "FACTORS", "STYLES", "VERSION", "WORDS", "Captions", "Factor", "Strokes", "caption",
@@ -97,8 +96,8 @@ def draw(
     Raises:
         ValueError: a number out of range or an unknown split.
     """
-    num_images = _integer("num_images", num_images, 1, 2**32)
-    seed = _integer("seed", seed, 0, MAX_SEED)
+    num_images = check_whole(num_images, "num_images", 1, 2**32)
+    seed = check_whole(seed, "seed", 0, MAX_SEED)
     if not isinstance(split, str) or split not in SPLITS:
         raise unknown("split", split, SPLITS)
     serial = np.arange(num_images, dtype=np.int64) + (seed * 2 + SPLITS[split]) * 2**32
@@ -136,12 +135,12 @@ def render(
     Raises:
         ValueError: a factor that is unknown, missing, out of range or of another length.
     """
-    size = _integer("size", size, MIN_SIZE, MAX_SIZE)
+    size = check_whole(size, "size", MIN_SIZE, MAX_SIZE)
     values = check_factors(factors, color)
     num = len(values["hand"])
     if threads is None:
         threads = torch.get_num_threads()
-    threads = _integer("threads", threads, 1, 256)
+    threads = check_whole(threads, "threads", 1, 256)
     images = np.empty((num, 3 if color else 1, size, size), dtype=np.uint8)
     chunk = max(1, min(128, 2**17 // size**2))  # a chunk's arrays stay in a core's cache
 
@@ -171,16 +170,6 @@ def _rgb(hue: np.ndarray, saturation: float, value: float) -> np.ndarray:
     rgb = np.stack([np.abs(h - 3) - 1, 2 - np.abs(h - 2), 2 - np.abs(h - 4)], axis=1)
     rgb = np.minimum(np.maximum(rgb, 0), 1)
     return ((1 - saturation + saturation * rgb) * value)[:, :, None, None]
-
-
-def _integer(name: str, value: object, low: int, high: int) -> int:
-    try:
-        number = operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        number = low - 1
-    if isinstance(value, bool) or not low <= number <= high:
-        raise ValueError(f"{name} is {value!r}; a whole number from {low} to {high} was expected.")
-    return number
 
 
 def contact_sheet(path: str, *, size: int = 40, columns: int = 18, seed: int = 0) -> None:

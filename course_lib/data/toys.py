@@ -18,15 +18,14 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal, TransformedDistribution
 
 from course_lib.data.planar import Bend, Checkerboard, EqualGaussians
-from course_lib.errors import unknown
+from course_lib.errors import check_number, check_whole, unknown
 
-__all__ = ["TOYS", "banana", "checkerboard", "load_toy", "ring", "spiral", "toy", "two_moons"]
+__all__ = ["TOYS", "banana", "checkerboard", "load_toy", "ring", "spiral", "two_moons"]
 
 
 def _positive(**values: float) -> None:
     for name, value in values.items():
-        if not (value > 0 and math.isfinite(value)):
-            raise ValueError(f"{name} is {value!r}; a finite number above 0 was expected.")
+        check_number(value, name, lambda v: v > 0, "a finite number above 0")
 
 
 def _polar(radius: Tensor | float, angle: Tensor) -> Tensor:
@@ -49,8 +48,7 @@ def ring(
         scale: standard deviation of each.
         dtype: of the samples; torch's default if None.
     """
-    if isinstance(modes, bool) or not isinstance(modes, int) or modes < 1:
-        raise ValueError(f"modes is {modes!r}; a whole number from 1 up was expected.")
+    modes = check_whole(modes, "modes")
     _positive(radius=radius, scale=scale)
     angle = 2 * math.pi * torch.arange(modes, dtype=torch.float64) / modes
     return _chain(_polar(radius, angle), scale, dtype)
@@ -74,8 +72,7 @@ def banana(
         thickness: standard deviation of b.
         dtype: of the samples; torch's default if None.
     """
-    if not math.isfinite(bend):
-        raise ValueError(f"bend is {bend!r}; a finite number was expected.")
+    check_number(bend, "bend", lambda _: True, "a finite number")
     _positive(width=width, thickness=thickness)
     scale = torch.tensor([width, thickness], dtype=dtype or torch.get_default_dtype())
     straight = Independent(Normal(torch.zeros_like(scale), scale), 1)
@@ -132,7 +129,8 @@ def checkerboard(
         width: side of the board, centered at the origin.
         dtype: of the samples; torch's default if None.
     """
-    if isinstance(squares, bool) or not isinstance(squares, int) or squares < 2 or squares % 2:
+    squares = check_whole(squares, "squares", 2)
+    if squares % 2:
         raise ValueError(f"squares is {squares!r}; an even whole number from 2 up was expected.")
     _positive(width=width)
     return Checkerboard(torch.tensor(width, dtype=dtype or torch.get_default_dtype()), squares)
@@ -156,6 +154,3 @@ def load_toy(name: str, **options: object) -> Distribution:
     if name not in TOYS:
         raise unknown("toy", name, TOYS)
     return TOYS[name](**options)
-
-
-toy = load_toy

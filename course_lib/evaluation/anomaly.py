@@ -21,7 +21,7 @@ from course_lib.evaluation.anomaly_decisions import (
     pixel_auroc,
     threshold,
 )
-from course_lib.evaluation.likelihood import device_of, evaluate
+from course_lib.evaluation.likelihood import check_binary, device_of, evaluate
 from course_lib.randomness import seeded
 
 __all__ = [
@@ -127,7 +127,8 @@ def heat_map(
 
     Args:
         model: its likelihood must have independent pixels.
-        x: ``[N, C, H, W]`` of what the likelihood is over; channels are added up.
+        x: ``[N, C, H, W]`` of what the likelihood is over, binary for a Bernoulli; channels are
+            added up.
         num_samples: draws of z, where b is 0.
         broken: b, from 0 to below 1.
         steps: of Adam, where b is not 0.
@@ -135,9 +136,11 @@ def heat_map(
 
     Raises:
         TypeError: the likelihood is no ``Independent`` distribution over pixels.
+        ValueError: no images in [0, 1], or grey pixels for a binary likelihood.
     """
     check_model(model)
     check_images(x)
+    check_binary(model, x)
     num_samples, steps = check_whole(num_samples, "num_samples"), check_whole(steps, "steps")
     broken = check_number(broken, "broken", lambda b: 0 <= b < 1, "a number from 0 to below 1")
     device = device_of(model, x)

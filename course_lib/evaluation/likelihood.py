@@ -133,11 +133,7 @@ def evaluate(
             "at least one example of finite numbers was expected."
         )
     check_rows(context, len(x), "x")
-    if getattr(head, "binary", False) and not ((x == 0) | (x == 1)).all():
-        raise ValueError(
-            "x has grey pixels but the likelihood is Bernoulli, so the result would be no "
-            "likelihood. Pass course_lib.data.fixed_binarization(x)."
-        )
+    check_binary(model, x)
     device = device_of(model, x)
     if max_rows is None:
         max_rows = _rows_at_a_time(device, x)
@@ -167,6 +163,16 @@ def _rows_at_a_time(device: torch.device, x: object) -> int:
         # Convolutions keep dozens of numbers for each pixel: some 2 MB a row at 64×64.
         return max(16, (2**24 if cuda else 2**20) // x[0].numel())
     return 65_536 if cuda else 1024
+
+
+def check_binary(model, x: Tensor) -> None:
+    """Raise ValueError where the likelihood of ``model`` is Bernoulli and ``x`` has grey pixels."""
+    binary = getattr(getattr(model, "head", None), "binary", False)
+    if binary and not ((x == 0) | (x == 1)).all():
+        raise ValueError(
+            "x has grey pixels but the likelihood is Bernoulli, so the result would be no "
+            "likelihood. Pass course_lib.data.fixed_binarization(x)."
+        )
 
 
 def device_of(model, x: Tensor) -> torch.device:

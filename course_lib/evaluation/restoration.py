@@ -86,10 +86,11 @@ def reliability(
     """Compare the spread of the answers, pixel by pixel, with the error of their mean.
 
     With s^2 the variance of K answers, and an original that could be one of them, the squared
-    error of their mean is (1 + 1/K) s^2 on average. Pixels of all images are put into bins by that
-    prediction, and what the error really was is averaged in each. Calibrated answers lie on the
-    diagonal; above it they are too sure. With few answers s^2 is itself uncertain, and bins look
-    flatter than they are: give a hundred.
+    error of their mean is (1 + 1/K) s^2 on average, plus ``extra_variance`` where the original has
+    that beside what the answers have. Pixels of all images are put into bins by that prediction,
+    and what the error really was is averaged in each. Calibrated answers lie on the diagonal; above
+    it they are too sure. With few answers s^2 is itself uncertain, and bins look flatter than they
+    are: give a hundred.
 
     Args:
         samples: ``[K, B, C, H, W]``, K from 2 up.
@@ -106,10 +107,11 @@ def reliability(
     if len(x) < 2:
         raise ValueError("x holds 1 image; at least two were expected, for a standard error.")
     K = len(samples)
-    variance = (samples.var(0) + extra).flatten(1).double()  # [B, D]
+    variance = samples.var(0).flatten(1).double()  # [B, D]
     error = (x - samples.mean(0)).square().flatten(1).double()
-    # The mean of K answers misses the truth by its own chance as well: 1/K of the spread.
-    expected = variance * (1 + 1 / K)
+    # The mean of K answers misses the truth by its own chance as well: 1/K of their spread, in
+    # which what is extra has no part.
+    expected = variance * (1 + 1 / K) + extra
     root = expected.sqrt()
     low, high = torch.aminmax(root)
     width = (high - low).clamp(min=1e-12) / bins

@@ -60,7 +60,7 @@ def hits_at(scores: Tensor, k: int) -> Tensor:
     """
     k = check_whole(k, "k")
     best, worst = rank_range(scores)
-    return ((k - best) / (worst - best + 1)).double().clamp(0, 1)
+    return ((k - best).double() / (worst - best + 1)).clamp(0, 1)
 
 
 def recall_at(scores: Tensor, k: int) -> Estimate:

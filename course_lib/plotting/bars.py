@@ -37,7 +37,8 @@ def bars(
         note: small print.
 
     Raises:
-        TypeError, ValueError: no bars, groups with different members, numbers that are not finite.
+        TypeError, ValueError: no bars, groups with different members, numbers that are not finite,
+            or a standard error below 0.
     """
     check_text(xlabel, "xlabel")
     groups, members = _groups(values)
@@ -108,7 +109,10 @@ def _groups(values: object) -> tuple[dict[str, dict[str, tuple[float, float]]], 
     nested = [isinstance(v, Mapping) for v in values.values()]
     if any(nested) and not all(nested):
         raise ValueError("values mixes numbers and groups; one or the other was expected.")
-    groups = {str(k): dict(v) if all(nested) else {"": v} for k, v in values.items()}
+    groups = {
+        str(k): {str(m): bar for m, bar in v.items()} if all(nested) else {"": v}
+        for k, v in values.items()
+    }
     members = list(next(iter(groups.values())))
     for name, row in groups.items():
         if list(row) != members or not row:
@@ -118,6 +122,13 @@ def _groups(values: object) -> tuple[dict[str, dict[str, tuple[float, float]]], 
             )
         for member, value in row.items():
             pair = value if isinstance(value, tuple) else (value, 0.0)
+            if len(pair) != 2:
+                raise ValueError(
+                    f"values[{name!r}] is no pair; a number or (number, standard error) was "
+                    "expected."
+                )
             mean, error = array(list(pair), f"values[{name!r}]", dims=1)
+            if error < 0:
+                raise ValueError(f"values[{name!r}] has a negative standard error.")
             row[member] = (float(mean), float(error))
-    return groups, [str(m) for m in members]
+    return groups, members

@@ -9,6 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from course_lib.errors import check_whole
+
 from .frame import Frame
 from .picture import Picture
 from .series import Panel, Series, check, describe
@@ -19,7 +21,6 @@ from .style import (
     SMALL_SIZE,
     SOFT,
     WIDTH,
-    check_columns,
     halo,
     ink,
     plain_log,
@@ -94,7 +95,7 @@ def panels(
         raise TypeError("parts must be a list of Panel(series, xlabel, ylabel, ...).")
     if not parts:
         raise ValueError("parts is empty; at least one Panel is needed.")
-    columns = min(check_columns(columns), len(parts), 3)
+    columns = min(check_whole(columns, "columns"), len(parts), 3)
     rows = -(-len(parts) // columns)
     checked = [check(part) for part in parts]
     names = list(dict.fromkeys(name for values in checked for name in values))

@@ -82,6 +82,7 @@ def density(
     else:
         scaled, unit = surfaces, "density (per unit area)"
         top = max((s.max() for s in scaled.values() if s is not None), default=1.0)
+        top = top or 1.0  # a density that is 0 everywhere in view: blank, on some scale
     columns = min(count, 3)
     rows = -(-count // columns)
     side = {1: 360, 2: 290, 3: 215}[columns]
@@ -159,7 +160,9 @@ def _describe(
     said = [sentence(title), f"Both axes go from {number(low)} to {number(high)}."]
     for name, surface in surfaces.items():
         who = name or "The density"
-        if surface is not None:
+        if surface is not None and not surface.any():
+            said.append(f"{who} is 0 everywhere in view.")
+        elif surface is not None:
             i, j = np.unravel_index(surface.argmax(), surface.shape)
             said.append(f"{who} is highest, {number(surface.max())}, at {place(axis[j], axis[i])}.")
         if name in clouds:

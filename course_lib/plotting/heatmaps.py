@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
+from matplotlib.colors import Normalize, TwoSlopeNorm
 from torch import Tensor
 
 from .densities import DENSITY_MAP
@@ -55,11 +56,13 @@ def heatmap(
     names = range(columns) if column_labels is None else column_labels
     below = texts(names, "column_labels", columns, "column")
     low, high = limits or (data.min(), data.max())
-    both = limits is None and low < 0 < high
-    if both:
+    both = low < 0 < high
+    if both and limits is None:
         low, high = -max(-low, high), max(-low, high)
     if low == high:
         low, high = low - 0.5, high + 0.5
+    # Ends that are not equally far from zero: white stays there, and each side has its own step.
+    norm = TwoSlopeNorm(0, low, high) if both and low != -high else Normalize(low, high)
     numbers = [[number(float(f"{v:.3g}")) for v in row] for row in data]
     longest = max(len(text) for row in numbers for text in row)
     write = columns * (longest * 7 + 6) < WIDTH - 160 and rows <= 30
@@ -67,9 +70,7 @@ def heatmap(
     with style():
         frame = Frame(WIDTH, max(160, rows * cell + 70), title, note)
         axes = frame.figure.subplots()
-        shown = axes.imshow(
-            data, cmap=_BOTH_MAP if both else DENSITY_MAP, vmin=low, vmax=high, aspect="auto"
-        )
+        shown = axes.imshow(data, cmap=_BOTH_MAP if both else DENSITY_MAP, norm=norm, aspect="auto")
         axes.set(xlabel=xlabel, ylabel=ylabel)
         every = max(1, -(-columns * max(map(len, below)) * 8 // (WIDTH - 160)))
         axes.set_xticks(range(0, columns, every), below[::every])

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from course_lib.errors import check_whole
+
 from .frame import Frame
 from .picture import Picture
 from .style import (
@@ -17,7 +19,6 @@ from .style import (
     SMALL_SIZE,
     SOFT,
     WIDTH,
-    check_columns,
     check_text,
     halo,
     style,
@@ -57,7 +58,7 @@ def histogram(
         TypeError, ValueError: no values, several axes, values that are not finite.
     """
     check_text(xlabel, "xlabel")
-    check_columns(bins, "bins")
+    bins = check_whole(bins, "bins")
     given = dict(values) if isinstance(values, Mapping) else {"": values}
     if not given:
         raise ValueError("values is empty; at least one array is needed.")

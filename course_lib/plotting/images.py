@@ -10,11 +10,11 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from course_lib.errors import check_images
+from course_lib.errors import check_images, check_whole
 
 from .frame import Frame, text_width
 from .picture import Picture
-from .style import CSS_DPI, PAD, SMALL_SIZE, TEXT_SIZE, check_columns, style
+from .style import CSS_DPI, PAD, SMALL_SIZE, TEXT_SIZE, style
 from .values import sentence, texts
 
 _WIDEST = 740  # CSS pixels, labels included
@@ -52,7 +52,7 @@ def image_grid(
         TypeError, ValueError: anything else in ``images``, or a wrong number of labels.
     """
     images = tiles_of(images, "images")
-    columns = min(check_columns(columns), len(images))
+    columns = min(check_whole(columns, "columns"), len(images))
     rows = math.ceil(len(images) / columns)
     note = f"{_count(len(images), 'image')}, none picked" if note is None else note
     if labels is not None:

@@ -9,13 +9,17 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.patches import Circle
 from torch import Tensor
+from torch.distributions import Independent, Normal
+
+from course_lib.errors import check_whole
+from course_lib.evaluation.likelihood import device_of
 
 from .frame import Frame
 from .images import SCALES, draw_grid, tiles_of
 from .picture import Picture
 from .scatter import dots, place, shown
-from .style import CLASS_COLORS, SMALL_SIZE, SOFT, TITLE_SIZE, check_columns, halo, ink, style
-from .values import parameters_device, points, sentence
+from .style import CLASS_COLORS, SMALL_SIZE, SOFT, TITLE_SIZE, halo, ink, style
+from .values import points, sentence
 
 _APART = 17  # points between the names of two classes
 
@@ -96,27 +100,36 @@ def manifold(
     The first latent grows to the right, the second upwards. Shown are decoder means, not draws.
 
     Args:
-        model: with ``prior()`` (event shape ``[2]``) and ``mean_image(z) -> [B, C, H, W]``.
+        model: with ``prior()``, two independent standard normals, and
+            ``mean_image(z) -> [B, C, H, W]``.
         title: states the finding.
         alt: for readers who do not see it.
         steps: images along each side; an odd number has the decoding of zero in the middle.
 
     Raises:
-        ValueError: the latent space is not two-dimensional.
+        ValueError: the latent space is not two-dimensional, or its prior no standard normal.
     """
-    check_columns(steps, "steps")
-    latent = list(model.prior().event_shape)
+    steps = check_whole(steps, "steps")
+    prior = model.prior()
+    latent = list(prior.event_shape)
     if latent != [2]:
         raise ValueError(
             f"The model's prior has event shape {latent}; a latent space of two dimensions was "
             "expected. Train one with latent_dim=2."
+        )
+    standard = isinstance(prior, Independent) and isinstance(prior.base_dist, Normal)
+    if not (standard and (prior.mean == 0).all() and (prior.stddev == 1).all()):
+        raise ValueError(
+            f"The model's prior ({type(prior).__name__}) is no standard normal, at whose quantiles "
+            "the images stand; Independent(Normal(0, 1), 1) was expected. Decode points of your "
+            "own with model.mean_image(z) and show them with image_grid."
         )
     levels = (torch.arange(steps, dtype=torch.float64) + 0.5) / steps
     quantile = torch.special.ndtri(levels)
     z2, z1 = torch.meshgrid(quantile.flip(0), quantile, indexing="ij")
     z = torch.stack([z1, z2], -1).reshape(-1, 2)
     dtype = next((p.dtype for p in getattr(model, "parameters", list)()), torch.get_default_dtype())
-    images = model.mean_image(z.to(parameters_device(model), dtype))
+    images = model.mean_image(z.to(device_of(model, z), dtype))
     span = f"{quantile[-1]:.1f}"
     if note is None:
         note = (

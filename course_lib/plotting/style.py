@@ -85,13 +85,6 @@ def check_text(value: object, name: str) -> str:
     return value.strip()
 
 
-def check_columns(value: object, name: str = "columns") -> int:
-    """Return ``value``; raise unless it is a whole number from 1 up."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} is {value!r}; a whole number from 1 up was expected.")
-    return value
-
-
 def ink(color: str) -> str:
     """Return ``color`` darkened until it is legible as text on white (WCAG contrast 4.5)."""
 

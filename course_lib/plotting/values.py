@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from torch import Tensor
 
 Values = Tensor | np.ndarray | Sequence[float]
@@ -89,14 +88,6 @@ def measured(mean: float, error: float) -> str:
         return number(mean)
     decimals = max(0, 1 - int(np.floor(np.log10(error))))
     return f"{mean:,.{decimals}f} ± {error:,.{decimals}f}".replace("-", "−")
-
-
-def parameters_device(model: object) -> torch.device:
-    """Return the device a model's parameters live on, the CPU where it has none."""
-    if isinstance(model, torch.nn.Module):
-        for parameter in model.parameters():
-            return parameter.device
-    return torch.device("cpu")
 
 
 def _axes(dims: int) -> str:

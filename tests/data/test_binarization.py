@@ -91,6 +91,11 @@ def test_fixed_is_the_same_at_each_call_and_leaves_torchs_generator_alone():
     assert torch.equal(y[:4], fixed_binarization(x[:4]))  # the first rows do not depend on the rest
 
 
+def test_a_seed_that_is_none_gets_a_sentence():
+    with pytest.raises(ValueError, match=r"seed is 0\.5; a whole number"):
+        fixed_binarization(torch.zeros(1, 1, 2, 2), seed=0.5)
+
+
 @pytest.mark.parametrize(
     ("x", "error", "says"),
     [

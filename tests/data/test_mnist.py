@@ -228,8 +228,38 @@ def test_a_cache_folder_that_cannot_be_written_is_named(
     (tmp_path / "a file").write_text("")
     monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "a file" / "cache"))
     mirrors(mirror(release.packed).url)
-    with pytest.raises(OSError, match=r"cannot be written .* COURSE_CACHE"):
+    with pytest.raises(OSError, match=r"cannot be written .* COURSE_CACHE") as error:
         load("mnist", progress=False)
+    assert "(None)" not in str(error.value)
+
+
+def test_an_error_without_a_number_keeps_its_words(cache_folder, release, mirrors, monkeypatch):
+    def full(path):
+        raise OSError("no room")
+
+    mirrors(closed_port())
+    monkeypatch.setattr(mnist, "replacing", full)
+    with pytest.raises(OSError, match=r"cannot be written \(no room\)"):
+        load("mnist", progress=False)
+    monkeypatch.setattr(Path, "stat", full)
+    assert mnist.fault(Path("x-idx3-ubyte"), None) == "cannot be read (no room)"
+
+
+@pytest.mark.parametrize(
+    ("root", "variable", "advice"),
+    [
+        (True, False, "or leave out root to download"),
+        (False, True, "or unset COURSE_DATA to download"),
+        (True, True, "or leave out root and unset COURSE_DATA to download"),
+    ],
+)
+def test_the_advice_names_what_was_given(
+    cache_folder, monkeypatch, tmp_path, root, variable, advice
+):
+    if variable:
+        monkeypatch.setenv("COURSE_DATA", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=advice):
+        load("mnist", root=tmp_path if root else None)
 
 
 def test_takes_the_first_images(cache_folder, release, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -195,12 +196,22 @@ def test_checkerboard_samples_never_round_over_an_edge(monkeypatch):
         assert toy.log_prob(toy.sample((2000,))).isfinite().all()
 
 
+def test_whole_numbers_may_come_from_numpy():
+    assert len(toys.ring(np.int64(4)).centers) == 4
+    x = torch.tensor([[-2.9, -2.9], [-2.9, 2.9]])
+    board = toys.checkerboard(np.int64(4))
+    assert torch.equal(board.log_prob(x), toys.checkerboard(4).log_prob(x))
+
+
 @pytest.mark.parametrize(
     ("call", "says"),
     [
         (lambda: toys.load_toy("two_moon"), "Unknown toy 'two_moon'. Did you mean 'two_moons'"),
         (lambda: toys.ring(modes=0), "modes is 0; a whole number"),
         (lambda: toys.ring(modes=2.5), "modes is 2.5; a whole number"),
+        (lambda: toys.ring(scale="wide"), "scale is 'wide'; a finite number above 0"),
+        (lambda: toys.banana(bend="left"), "bend is 'left'; a finite number"),
+        (lambda: toys.checkerboard(squares=True), "squares is True; a whole number from 2"),
         (lambda: toys.ring(scale=0.0), "scale is 0.0; a finite number above 0"),
         (lambda: toys.ring(radius=float("nan")), "radius is nan"),
         (lambda: toys.banana(bend=float("inf")), "bend is inf"),

@@ -287,6 +287,12 @@ def test_bad_input_gets_a_sentence(call, error, message):
 def test_heat_maps_refuse_what_they_cannot_take(model, x):
     with pytest.raises(ValueError, match="broken is 1"):
         heat_map(model, x, broken=1)
+    grey = x * 0.5
+    for refuses in (heat_map, reconstruction_error):  # the two add up, so both or none
+        with pytest.raises(ValueError, match="grey pixels but the likelihood is Bernoulli"):
+            refuses(model, grey)
+    with pytest.raises(ValueError, match="grey pixels"):
+        heat_map(model, grey, broken=0.5)
     with pytest.raises(TypeError, match="is a Normal|no model|without a prior"):
         heat_map(torch.nn.Linear(2, 2), x)
     model.likelihood = lambda z: torch.distributions.Normal(z, 1)

@@ -233,6 +233,21 @@ def test_the_parts_add_up_and_do_not_depend_on_blocks(monkeypatch):
     torch.testing.assert_close(whole.rate, q.log_prob(z) - p.log_prob(z))
 
 
+def test_few_values_are_a_bin_each_however_rare(perfect):
+    """No quantile of 20 tells 3 % of ones from zeros."""
+    rare = (torch.arange(N) % 100 < 3).float()
+    codes = torch.stack([-rare, perfect[:, 1]], dim=1)
+    mi, entropy = mutual_information(codes, {"rare": rare})
+    expected = -(0.03 * math.log(0.03) + 0.97 * math.log(0.97))
+    assert entropy.item() == pytest.approx(expected, rel=1e-9)
+    assert mi[0].item() == pytest.approx(expected, rel=1e-9)
+    assert mig(codes, {"rare": rare}) > 0.9
+    steps = torch.arange(N).remainder(5).double()  # one value at each edge of five bins
+    assert mutual_information(perfect, {"steps": steps}, bins=5)[1].item() == pytest.approx(
+        math.log(5)
+    )
+
+
 def test_bad_input_gets_a_sentence(factors, perfect):
     with pytest.raises(ValueError, match="two latents or more"):
         mutual_information_gap(torch.ones(1, 2), torch.ones(2))

@@ -123,9 +123,18 @@ def test_answers_too_sure_lie_above_and_unsure_ones_below(spread, larger):
 def test_what_was_left_out_of_the_spread_can_be_added():
     samples, x = made_answers(50, 400, spread=0.05)
     r = reliability(samples, x, bins=1)
-    missing = (r.observed**2 - r.predicted**2).item() / (1 + 1 / 50)
+    missing = (r.observed**2 - r.predicted**2).item()
     r = reliability(samples, x, bins=1, extra_variance=missing)
     assert r.predicted.item() == pytest.approx(r.observed.item(), rel=1e-6)
+
+
+def test_noise_that_the_answers_leave_out_is_not_in_the_chance_of_their_mean():
+    """Answers E[x|z] and originals with noise of a known sigma around one more of them."""
+    (first, second, own), _ = made_answers(3, 2_000, spread=0.05)
+    sigma, g = 0.1, torch.Generator().manual_seed(1)
+    x = own + sigma * torch.randn(own.shape, generator=g, dtype=float64)
+    r = reliability(torch.stack([first, second]), x.clamp(0, 1), bins=1, extra_variance=sigma**2)
+    assert abs(r.observed - r.predicted).item() < 5 * r.se.item()
 
 
 def test_the_standard_error_is_that_over_images():

@@ -31,6 +31,11 @@ def test_ties_get_what_a_random_order_would_give_them(k):
     assert (best == 0).all() and (worst == 1).all()
 
 
+def test_shares_of_ties_are_in_float64():
+    share = hits_at(torch.zeros(3, 3), 1)
+    assert share.dtype == torch.float64 and share.tolist() == [1 / 3] * 3
+
+
 def test_random_scores_have_recall_at_chance():
     hits = torch.cat([hits_at(torch.randn(100, 100), 10) for _ in range(50)])
     assert abs(hits.mean() - chance(100, 10)) < 4 * math.sqrt(0.1 * 0.9 / len(hits))

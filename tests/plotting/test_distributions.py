@@ -38,6 +38,15 @@ def test_density_takes_functions_and_single_precision():
     assert "The density is highest, 1," in picture.alt
 
 
+def test_a_density_that_is_zero_in_view_is_blank():
+    def nowhere(x):
+        return x[:, 0] * 0 - math.inf
+
+    picture = plotting.density(nowhere, title="t")
+    assert "The density is 0 everywhere in view." in picture.alt
+    assert "a is 0 everywhere" in plotting.density({"a": nowhere, "b": NORMAL}, title="t").alt
+
+
 def test_samples_are_counted_and_drawn_in_their_panel():
     torch.manual_seed(0)
     clouds = {"b": NORMAL.sample((40,)), "c": NORMAL.sample((5000,)) + 100}
@@ -150,6 +159,11 @@ def test_bars_in_groups():
     assert picture.alt == "t. Bars of x (m): f printed 1; f true 2; g printed 3; g true 4."
 
 
+def test_members_may_be_numbers():
+    picture = plotting.bars({"a": {1: 0.5, 2: 3}, "b": {1: 1, 2: 4}}, xlabel="x", title="t")
+    assert picture.alt == "t. Bars of x: a 1 0.5; a 2 3; b 1 1; b 2 4."
+
+
 @pytest.mark.parametrize(
     ("values", "options", "message"),
     [
@@ -160,6 +174,9 @@ def test_bars_in_groups():
         ({"a": {"x": 1}, "b": {"y": 1}}, {}, "group 'b'"),
         ({"a": -1}, {"log": True}, "not positive"),
         ({"a": 1}, {"xlabel": ""}, "xlabel"),
+        ({"a": (1.0, -0.1)}, {}, r"values\['a'\] has a negative standard error"),
+        ({"a": (1.0, 0.1, 0.2)}, {}, r"values\['a'\] is no pair"),
+        ({"a": (1.0,)}, {}, r"values\['a'\] is no pair"),
     ],
 )
 def test_bad_bars_get_one_sentence(values, options, message):
@@ -214,6 +231,12 @@ def test_heatmap_of_both_signs_is_white_at_zero():
     image = heatmap(torch.tensor([[-1.0, 0.0, 3.0]])).figure.axes[0].images[0]
     assert (image.norm.vmin, image.norm.vmax) == (-3, 3)
     assert min(image.cmap(image.norm(0.0))[:3]) > 0.96
+    for limits in ((-1, 1), (-1, 3)):
+        image = heatmap(torch.tensor([[-0.5, 0.5]]), limits=limits).figure.axes[0].images[0]
+        assert (image.norm.vmin, image.norm.vmax) == limits
+        assert min(image.cmap(image.norm(0.0))[:3]) > 0.96
+        low, high = (image.cmap(image.norm(v)) for v in limits)
+        assert low[2] > low[0] and high[0] > high[2]  # blue below zero, red above
 
 
 @pytest.mark.parametrize(

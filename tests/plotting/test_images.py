@@ -9,6 +9,7 @@ import pytest
 import torch
 from gallery import Decoder, blobs
 from PIL import Image
+from torch.distributions import Independent, MultivariateNormal, Normal
 
 from course_lib import plotting
 from course_lib.plotting import Picture
@@ -148,6 +149,25 @@ def test_manifold_runs_in_the_precision_of_the_model():
     plotting.manifold(Net(), title="t", steps=3)
 
 
+class Moved(Decoder):
+    """A prior of another mean, as one that was learned has."""
+
+    def prior(self):
+        return Independent(Normal(torch.tensor([0.0, 1.0]), 1.0), 1)
+
+
+class Turned(Decoder):
+    """Mean 0 and standard deviations of 1, but the latents go together."""
+
+    def prior(self):
+        return MultivariateNormal(torch.zeros(2), torch.tensor([[1.0, 0.9], [0.9, 1.0]]))
+
+
+def test_counts_may_come_from_numpy():
+    plotting.manifold(Decoder(), title="t", steps=np.int64(3))
+    plotting.image_grid(blobs(2), title="t", columns=np.int64(2))
+
+
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
@@ -169,6 +189,8 @@ def test_manifold_runs_in_the_precision_of_the_model():
         ),
         (lambda: plotting.manifold(Decoder(5), title="t"), ValueError, "latent_dim=2"),
         (lambda: plotting.manifold(Decoder(), title="t", steps=0), ValueError, "steps is 0"),
+        (lambda: plotting.manifold(Moved(), title="t"), ValueError, "no standard normal"),
+        (lambda: plotting.manifold(Turned(), title="t"), ValueError, "no standard normal"),
     ],
 )
 def test_bad_input_gets_one_sentence(make, error, message):
