@@ -129,15 +129,20 @@ def _train(a: argparse.Namespace) -> int:
         raise ValueError(f"--{pace} is a recipe for the mlp; leave out --model, or --{pace}.")
     kind = pace or a.model
     chosen = recipe("standard" if kind == "mlp" else kind)
-    for name in ("hidden", "prior", "width", "blocks", "checkpoint"):
+    for name in ("latent_dim", "hidden", "prior", "width", "blocks", "checkpoint"):
         if getattr(a, name) is not None and name not in chosen:
-            option = "checkpointing" if name == "checkpoint" else name
+            option = "checkpointing" if name == "checkpoint" else name.replace("_", "-")
             raise ValueError(
                 f"--{option} is not for this model; leave it out with --model {a.model}."
             )
     # What is given on the command line comes before the recipe.
     settings = {k: v if getattr(a, k, None) is None else getattr(a, k) for k, v in chosen.items()}
     options = fit_options(settings)
+    if options["final_objective"] is None and a.final_share is not None:
+        raise ValueError(
+            "--final-share is the share of the epochs that --iwae gets, and this run keeps to the "
+            "ELBO; leave it out, or add --iwae with a number from 2 up."
+        )
     if options["final_objective"] is not None:
         asked = {"--beta": settings["beta"] != 1, "--patience": settings["patience"] is not None}
         for name in asked:
@@ -326,9 +331,11 @@ def _decompress(a: argparse.Namespace) -> int:
     from course_lib.checkpoints import load_model
     from course_lib.compression import decompress
     from course_lib.compression_files import write_images
+    from course_lib.files import check_writable
 
     if a.out.exists():
         raise FileExistsError(f"{a.out} exists. Give another name.")
+    check_writable(a.out)
     data = a.file.read_bytes()
     x = decompress(load_model(a.model), data, progress=True)
     write_images(x, a.out)

@@ -346,16 +346,22 @@ class NormalMixture(MixtureSameFamily):
     def log_joint(self, value: Tensor) -> Tensor:
         """Return log p(c) + log p(value|c) of every component c, ``[..., M]``, ``value: [..., L]``.
 
-        From sum_l (z_l - m_l)^2 / s_l^2 = z^2 . s^-2 - 2 z . (m s^-2) + m^2 . s^-2.
+        From sum_l (z_l - m_l)^2 / s_l^2 = z^2 . s^-2 - 2 z . (m s^-2) + m^2 . s^-2. Values and
+        parameters of different precision meet in the higher one.
         """
-        means, precision = self.component_distribution.mean, torch.exp(-2 * self._log_scales)
-        constant = (
-            self.mixture_distribution.logits
-            - self._log_scales.sum(-1)
-            - 0.5 * (means.square() * precision).sum(-1)
-            - 0.5 * means.shape[-1] * math.log(2 * math.pi)
-        )
-        return constant + value @ (means * precision).T - 0.5 * value.square() @ precision.T
+        given = self.component_distribution.mean, self._log_scales, self.mixture_distribution.logits
+        dtype = torch.promote_types(value.dtype, self._log_scales.dtype)
+        value, means, log_scales, logits = (t.to(dtype) for t in (value, *given))
+        # The three terms are large and cancel: the products must not be taken in 16 bits.
+        with torch.autocast(value.device.type, enabled=False):
+            precision = torch.exp(-2 * log_scales)
+            constant = (
+                logits
+                - log_scales.sum(-1)
+                - 0.5 * (means.square() * precision).sum(-1)
+                - 0.5 * means.shape[-1] * math.log(2 * math.pi)
+            )
+            return constant + value @ (means * precision).T - 0.5 * value.square() @ precision.T
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Return the log density of ``value: [..., L]``, ``[...]`` in nats."""

@@ -324,7 +324,8 @@ def split_average_kl(
         prior: p(z) with event shape ``[L]``; the standard normal by default.
 
     Returns:
-        The estimates with standard errors; computed in float64, without gradients.
+        The estimates with standard errors; computed in float64, but for a flow as the prior, which
+        keeps to the precision of its weights. Without gradients.
     """
     _check_parameters(mu=mu, logvar=logvar)
     if mu.dim() != 2 or mu.shape != logvar.shape or mu.numel() == 0:

@@ -95,14 +95,23 @@ def bf16() -> str:
     return f"bf16 in hardware ({', '.join(found)})" if found else "no bf16 in hardware"
 
 
+def find_compiler() -> str | None:
+    """Return the path of the C++ compiler that ``torch.compile`` would call; None: it is not here.
+
+    Source: the defaults of ``torch._inductor.config.cpp.cxx``.
+    """
+    default = {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
+    return shutil.which(os.environ.get("CXX") or default)
+
+
 def compiler() -> str:
     """Say whether ``compile=True`` can work: it needs a C++ compiler and Python's headers."""
-    name = os.environ.get("CXX") or next(filter(shutil.which, ("g++", "clang++", "c++")), "")
-    missing = [] if name and shutil.which(name) else ["a C++ compiler"]
+    path = find_compiler()
+    missing = [] if path else ["a C++ compiler"]
     if not Path(sysconfig.get_path("include"), "Python.h").exists():
         missing.append("Python's headers")
     if not missing:
-        return f"{Path(name).name}, so compile=True can be used"
+        return f"{Path(path).name}, so compile=True can be used"
     hint = " (Debian, Ubuntu: apt install g++ python3-dev)" if sys.platform == "linux" else ""
     return f"no compile=True without {' and '.join(missing)}{hint}; all else works"
 

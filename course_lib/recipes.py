@@ -8,6 +8,7 @@ checkpointing. ``iwae`` is K of the last ``final_share`` of the epochs, which mi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 
 from course_lib.bounds_objectives import iwae_loss
 from course_lib.errors import check_whole, unknown
@@ -119,7 +120,7 @@ def recipe(name: str) -> dict:
     """Return a copy of a recipe by name, one of ``RECIPES``."""
     if name not in RECIPES:
         raise unknown("recipe", name, RECIPES)
-    return dict(RECIPES[name])
+    return deepcopy(RECIPES[name])
 
 
 def make_model(settings: dict, image_shape: Sequence[int], likelihood: str = "bernoulli") -> VAE:

@@ -107,9 +107,9 @@ def fit(
         checkpoint: file that holds the whole state of the run after each epoch.
         resume: go on from ``checkpoint`` if it exists; without it an existing file is refused.
         notes: plain values to keep in the checkpoint, such as the name of the data set.
-        after_epoch: called as ``after_epoch(model, row)`` with the model that would be returned
-            now, in evaluation mode, and the newest row of the history; what it draws at random
-            does not change the run.
+        after_epoch: called as ``after_epoch(model, row)`` with the newest weights (their average
+            with ``ema``), in evaluation mode, and the newest row of the history; what it draws at
+            random does not change the run.
         progress: ``"auto"``, ``"notebook"``, ``"bar"`` or ``False``.
 
     Raises:

@@ -37,7 +37,9 @@ class GraphStep:
         self._beta = torch.zeros((), device=device)
         # The steps of the warm-up are real ones, and nothing of them may be left.
         kept = _State(model, optimizer)
-        self._replay = record(lambda: step(self._index, self._beta), optimizer, kept.put_back)
+        self._replay = record(
+            lambda: step(self._index, self._beta), optimizer, kept.put_back, device
+        )
 
     def __call__(self, index: Tensor, beta: float) -> Tensor:
         self._index.copy_(index)
@@ -70,37 +72,43 @@ class _State:
 
 
 def record(
-    step: Callable[[], Tensor], optimizer: torch.optim.Optimizer, put_back: Callable[[], None]
+    step: Callable[[], Tensor],
+    optimizer: torch.optim.Optimizer,
+    put_back: Callable[[], None],
+    device: torch.device,
 ) -> Callable[[], Tensor]:
     """Record ``step``; return a function that replays it and gives its result, always one tensor.
 
-    ``put_back`` undoes what the steps of the warm-up did.
+    ``put_back`` undoes what the steps of the warm-up did. ``device`` is the GPU that they run on.
 
     Raises:
         ValueError: the step asks the GPU for a value, which a graph can't.
 
     Source: "CUDA Graphs" in PyTorch's CUDA notes, for the order of these calls.
     """
-    random_state = torch.cuda.get_rng_state()
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(3):
-            step()
-    torch.cuda.current_stream().wait_stream(stream)
-    put_back()
-    torch.cuda.set_rng_state(random_state)
-    # Gradients that the recorded backward pass makes live in the graph's own memory.
-    optimizer.zero_grad(set_to_none=True)
-    graph = torch.cuda.CUDAGraph()
-    try:
-        with torch.cuda.graph(graph):
-            result = step()
-    except RuntimeError as error:
-        raise ValueError(
-            "graph=True: the step can't be recorded, most likely since the model or the objective "
-            f"asks for a value on the way ({str(error).splitlines()[0]}). Train with graph=False."
-        ) from error
+    # Random state, streams and the recording are those of the current GPU, often the first one.
+    with torch.cuda.device(device):
+        random_state = torch.cuda.get_rng_state()
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                step()
+        torch.cuda.current_stream().wait_stream(stream)
+        put_back()
+        torch.cuda.set_rng_state(random_state)
+        # Gradients that the recorded backward pass makes live in the graph's own memory.
+        optimizer.zero_grad(set_to_none=True)
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph):
+                result = step()
+        except RuntimeError as error:
+            raise ValueError(
+                "graph=True: the step can't be recorded, most likely since the model or the "
+                f"objective asks for a value on the way ({str(error).splitlines()[0]}). Train with "
+                "graph=False."
+            ) from error
 
     def replay() -> Tensor:
         graph.replay()

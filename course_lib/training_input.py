@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -126,10 +125,13 @@ def count_validation(validation: float | int, count: int, patience: int | None) 
 
 def check_compiler(device: torch.device) -> None:
     """Raise unless ``torch.compile`` finds what it needs."""
-    if device.type == "cpu" and not any(map(shutil.which, ("g++", "clang++", "cl"))):
+    from course_lib.probe import find_compiler  # the doctor's question, asked where torch is not
+
+    if device.type == "cpu" and find_compiler() is None:
         raise ValueError(
             "compile=True needs a C++ compiler, and none was found on this machine. Install one "
-            "(Debian and Ubuntu: apt install g++), or train with compile=False."
+            "(Debian and Ubuntu: apt install g++), name yours in the variable CXX, or train with "
+            "compile=False."
         )
 
 

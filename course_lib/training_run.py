@@ -216,11 +216,18 @@ class Run:
         sums = torch.zeros(3, dtype=torch.float64, device=self.device)
         count = len(self.valid[0])
         own = [self.team.share(t) for t in self.valid]
-        for start in range(0, len(own[0]), 1000):
+        # As many rounds in every process, since an objective may ask all of them for a sum: one
+        # that has no row left looks at another's, and adds nothing.
+        for start in range(0, math.ceil(count / self.team.size), 1000):
             batch = [t[start : start + 1000] for t in own]
-            with self._precision():
+            idle = len(batch[0]) == 0
+            if idle:
+                batch = [t[:1] for t in self.valid]
+            with self._precision(), processes.sitting_out(idle):
                 value = self.objective(model, *batch)
-            sums += torch.stack([t.sum() for t in _split(value, 1.0, len(batch[0]))])
+            parts = _split(value, 1.0, len(batch[0]))
+            if not idle:
+                sums += torch.stack([t.sum() for t in parts])
         return tuple((processes.total(sums) / count).tolist())
 
     def _reseed(self, epoch: int, rank: int) -> None:

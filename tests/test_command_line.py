@@ -91,6 +91,9 @@ def test_color_and_bernoulli_get_a_note_and_grey_none(tmp_path, capsys):
         (["train", "--prior", "mixtur"], "Did you mean 'mixture'"),
         (["train", "--model", "conv", "--prior", "mixture"], "--prior is not for this model"),
         (["train", "--width", "8"], "--width is not for this model"),
+        (["train", "--model", "hierarchical", "--latent-dim", "7"], "--latent-dim is not for this"),
+        (["train", "--quick", "--final-share", "0.9"], "--final-share is the share of the epochs"),
+        (["train", "--iwae", "1", "--final-share", "0.9"], "this run keeps to the ELBO"),
         (["train", "--model", "conv", "--blocks", "2"], "--blocks is not for this model"),
         (["train", "--checkpointing"], "--checkpointing is not for this model"),
         (["train", "--model", "residual", "--hidden", "9"], "--hidden is not for this model"),
@@ -122,6 +125,14 @@ def test_bad_input_gets_one_sentence(arguments, message, tmp_path, monkeypatch, 
     error = capsys.readouterr().err
     assert error.startswith("error: ") and message in error and "Traceback" not in error
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_can_not_be_written_is_refused_before_decoding(tmp_path, capsys):
+    (tmp_path / "file").write_text("mine")
+    out = str(tmp_path / "file" / "again.npy")
+    assert main(["decompress", "missing.vae", out, "--model", "missing.pt"]) == 2
+    assert "can't be written: Not a directory" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
 @pytest.mark.parametrize("command", [[], ["train"], ["sample"], ["evaluate"], ["doctor"]])

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from course_lib import bounds
+from course_lib.checkpoints import read_checkpoint
 from course_lib.models import LIKELIHOODS, conv_vae, mlp_vae
 from course_lib.training import fit
 
@@ -44,22 +45,25 @@ def test_training_runs_and_learns_on_cuda():
 
 def test_a_resumed_run_is_the_unbroken_one_on_cuda(tmp_path):
     x = (torch.rand(500, 1, 28, 28) < 0.1).float()
-    stop = tmp_path / "stop.pt"
-    runs = []
-    for epochs in (4, 4):
+
+    def train(**options):
         torch.manual_seed(0)
-        runs.append(
-            fit(
-                mlp_vae(),
-                x,
-                epochs=epochs,
-                device="cuda",
-                progress=False,
-                checkpoint=stop,
-                resume=True,
-            )
-        )
-    assert runs[0].history == runs[1].history
+        return fit(mlp_vae(), x, epochs=4, device="cuda", progress=False, **options)
+
+    def stop(model, row):
+        if row["epoch"] == 2:
+            raise InterruptedError
+
+    whole, path = train(), tmp_path / "stop.pt"
+    with pytest.raises(InterruptedError):
+        train(checkpoint=path, after_epoch=stop)
+    assert read_checkpoint(path)["epoch"] == 2
+    resumed = train(checkpoint=path, resume=True)
+    for a, b in zip(resumed.model.parameters(), whole.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert [row | {"seconds": 0} for row in resumed.history] == [
+        row | {"seconds": 0} for row in whole.history
+    ]
 
 
 def noiseless(model, x):
@@ -86,6 +90,18 @@ def test_a_recorded_step_is_the_step(compile):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
     for a, b in zip(*(r.history for r in runs), strict=True):
         assert a["train_loss"] == pytest.approx(b["train_loss"], rel=1e-3)
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs a second GPU")
+def test_a_step_is_recorded_on_the_gpu_of_the_model():
+    """Also where another GPU is the current one, whose random state is not the model's."""
+    x, losses = (torch.rand(256, 1, 28, 28) < 0.1).float(), []
+    for device in ("cuda:0", "cuda:1"):
+        torch.manual_seed(0)
+        options = {"epochs": 3, "batch_size": 64, "validation": 0}
+        result = fit(mlp_vae(), x, graph=True, device=device, progress=False, **options)
+        losses.append([row["train_loss"] for row in result.history])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
 
 
 def test_a_replayed_step_draws_new_noise():

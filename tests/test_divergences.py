@@ -19,6 +19,7 @@ from course_lib.divergences import (
     log_ratio_samples,
     split_average_kl,
 )
+from course_lib.models import mlp_vae
 
 DOUBLE = torch.float64
 
@@ -396,6 +397,17 @@ def test_split_with_another_prior_and_its_own_generator():
     torch.testing.assert_close(split_average_kl(mu, logvar).log_qz, shifted.log_qz)
     moved = split_average_kl(mu - 1, logvar)
     assert shifted.average == pytest.approx(moved.average, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["mixture", "vamp", "flow"])
+def test_split_takes_learned_priors_of_a_model_in_float32(name):
+    torch.manual_seed(0)
+    model = mlp_vae((1, 2, 2), 3, (4,), prior=name, components=4)
+    mu, logvar = torch.randn(2, 6, 3)
+    found = split_average_kl(mu, logvar, prior=model.prior())
+    expected = split_average_kl(mu, logvar, prior=model.double().prior())
+    assert found.log_pz.dtype == DOUBLE
+    torch.testing.assert_close(found.log_pz, expected.log_pz, rtol=1e-5, atol=1e-5)
 
 
 def test_split_refuses_bad_input():

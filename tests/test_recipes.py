@@ -36,6 +36,8 @@ def test_a_recipe_trains_what_it_says(name):
 def test_a_recipe_is_a_copy_and_an_unknown_one_is_answered():
     recipe("quick")["epochs"] = 99
     assert recipe("quick")["epochs"] == 10
+    recipe("hierarchical")["hidden"][0].append(9)
+    assert recipe("hierarchical")["hidden"] == [[300, 300], [100]]
     with pytest.raises(ValueError, match="Did you mean 'quick'"):
         recipe("quik")
     with pytest.raises(ValueError, match="iwae is 0"):

@@ -15,11 +15,12 @@ import pytest
 import torch
 from torch import nn
 
-from course_lib import bounds
+from course_lib import bounds, probe
 from course_lib.bounds_objectives import iwae_loss
 from course_lib.checkpoints import load_model, read_checkpoint, write_checkpoint
 from course_lib.models import VAE, mlp_vae
 from course_lib.training import fit
+from course_lib.training_input import check_compiler
 from course_lib.training_run import OPTIMIZERS
 
 
@@ -375,7 +376,7 @@ def test_a_killed_run_resumes_bit_for_bit(tmp_path):
         assert all(torch.equal(a[part][k], b[part][k]) for k in b[part]), part
     strip = [{k: v for k, v in row.items() if k != "seconds"} for row in a["history"]]
     assert strip == [{k: v for k, v in r.items() if k != "seconds"} for r in b["history"]]
-    assert [p.name for p in tmp_path.iterdir() if p.suffix == ".tmp"] == []
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["broken.pt", "whole.pt"]
 
 
 def test_a_finished_run_resumes_to_itself(tmp_path):
@@ -405,6 +406,25 @@ def test_compiled_training_gives_the_eager_result(compiler):
     torch.testing.assert_close(weights(compiled), weights(eager), rtol=1e-3, atol=1e-4)
     with pytest.raises(ValueError, match="scale"):  # distributions still check their arguments
         torch.distributions.Normal(0.0, -1.0)
+
+
+def test_the_compiler_is_the_one_that_torch_calls(monkeypatch, tmp_path):
+    cpu, own = torch.device("cpu"), tmp_path / "own"
+    default = {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    for name in {"g++", "clang++", "c++", "cl", "own"} - {default}:  # none that torch looks for
+        (tmp_path / name).write_text("")
+        (tmp_path / name).chmod(0o755)
+    with pytest.raises(ValueError, match=r"needs a C\+\+ compiler"):
+        check_compiler(cpu)
+    assert "without a C++ compiler" in probe.compiler()
+    monkeypatch.setenv("CXX", str(own))
+    check_compiler(cpu)
+    assert "without a C++ compiler" not in probe.compiler()
+    monkeypatch.setenv("CXX", str(tmp_path / "none"))
+    with pytest.raises(ValueError, match="CXX"):
+        check_compiler(cpu)
 
 
 def test_bfloat16_reaches_nearly_the_same_loss():
@@ -649,7 +669,7 @@ def test_a_full_disk_gets_a_sentence_and_leaves_the_last_checkpoint(tmp_path):
 def test_a_recorded_step_is_the_step(monkeypatch, tmp_path):
     """All but the recording itself, for which a CPU has a stand-in that calls the step again."""
 
-    def pretend(step, optimizer, put_back):
+    def pretend(step, optimizer, put_back, device):
         state = torch.get_rng_state()
         for _ in range(3):
             step()

@@ -20,7 +20,7 @@ __all__ = ["Captions", "Factors", "Joined", "Labels", "Picture"]
 
 
 class Labels(nn.Module):
-    """A class from 0 to ``num_classes - 1``, int64 ``[B]``, as one-hot; -1 says nothing."""
+    """A class from 0 to ``num_classes - 1``, whole ``[B]``, as one-hot; -1 says nothing."""
 
     tensors = 1
 
@@ -36,6 +36,7 @@ class Labels(nn.Module):
                 f"The labels are {y.dtype} with shape {list(y.shape)}; whole numbers, one for each "
                 "image, [B], were expected."
             )
+        y = y.long()
         if not torch.compiler.is_compiling():
             bad = y[(y < -1) | (y >= self.num_classes)]
             if len(bad):
@@ -47,7 +48,7 @@ class Labels(nn.Module):
         return hot.to(torch.get_default_dtype())
 
     def hide(self, rows: Tensor, y: Tensor) -> tuple[Tensor]:
-        return (torch.where(rows, -1, y),)
+        return (torch.where(rows, -1, y.long()),)  # 8-bit labels know no -1
 
 
 class Factors(nn.Module):

@@ -35,8 +35,10 @@ class DiffusionVAE(VAE):
 
     def __init__(self, core: Diffusion, image_shape: Sequence[int]):
         sizes = [core.dim] * (core.steps + 1)
-        nothing = nn.Identity()  # there is no encoder, no decoder and no head with weights
-        super().__init__(nothing, nothing, nothing, sum(sizes), image_shape)
+        nothing, head = nn.Identity(), nn.Identity()  # no encoder, no decoder, no head with weights
+        # The likelihood is Bernoulli, which training and evaluation ask the head, to refuse grey.
+        head.binary = True
+        super().__init__(nothing, nothing, head, sum(sizes), image_shape)
         self.core, self.sizes = core, sizes
         self.register_buffer("prior_mean", torch.zeros(core.dim), persistent=False)
 

@@ -60,8 +60,9 @@ class Chain(td.Distribution):
     ):
         self.first, self.steps, self.sizes = first, list(steps), list(sizes)
         self.downwards = downwards
-        # The draw and its distributions: the networks need not run again for its density.
-        self._drawn: tuple[Tensor, list[td.Distribution]] | None = None
+        # The draw, its distributions, and whether these know gradients: the networks need not run
+        # again for its density.
+        self._drawn: tuple[Tensor, list[td.Distribution], bool] | None = None
         event = torch.Size([sum(self.sizes)])
         super().__init__(first.batch_shape, event, validate_args=False)
 
@@ -73,7 +74,7 @@ class Chain(td.Distribution):
             layers.append(step(z[-1]))
             z.append(layers[-1].rsample())
         joined = torch.cat(self._ordered(z), -1)
-        self._drawn = joined, self._ordered(layers)
+        self._drawn = joined, self._ordered(layers), torch.is_grad_enabled()
         return joined
 
     def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008
@@ -83,9 +84,8 @@ class Chain(td.Distribution):
     def log_probs(self, value: Tensor) -> list[Tensor]:
         """Return the log density of each layer given the one before it, ``[...]`` each, nats."""
         z = value.split(self.sizes, -1)
-        if self._drawn is not None and value is self._drawn[0]:
-            layers = self._drawn[1]
-        else:
+        known, layers, graded = self._drawn or (None, [], False)
+        if value is not known or (torch.is_grad_enabled() and not graded):
             # In the order in which they are drawn, then back.
             drawn = self._ordered(list(z))
             layers = [self.first, *(s(v) for s, v in zip(self.steps, drawn, strict=False))]

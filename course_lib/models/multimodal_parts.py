@@ -14,7 +14,7 @@ from course_lib.errors import check_whole
 from course_lib.models.conditions import Captions
 from course_lib.models.likelihoods import Gaussian
 from course_lib.models.multimodal import Modality, MultimodalVAE
-from course_lib.models.vae import VAE, dense, initialize, mlp_vae
+from course_lib.models.vae import VAE, dense, full_precision, initialize, mlp_vae
 
 __all__ = ["WordSequence", "Words", "caption_modality", "image_modality", "multimodal_vae",
            "tone_modality"]  # fmt: skip
@@ -44,7 +44,7 @@ class Words(nn.Module):
     def log_next(self, state: Tensor, before: Tensor, place: Tensor) -> Tensor:
         """Log p of every word and the end, ``[..., T, V + 1]``, after ``before: [..., T]``."""
         hidden = state.unsqueeze(-2) + self.before(before) + self.place(place)
-        return torch.log_softmax(self.score(torch.relu(hidden)), -1)
+        return torch.log_softmax(full_precision(self.score(torch.relu(hidden))), -1)
 
     def texts(self, tokens: Tensor) -> list[str]:
         """Return the captions of word numbers ``[N, T]``, up to the first 0."""

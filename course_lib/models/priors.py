@@ -115,8 +115,12 @@ class FlowDistribution(td.Distribution):
         return self.flow.to_x(noise.reshape(-1, self.flow.dim)).reshape(shape)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Return the exact log density of ``value: [..., L]``, ``[...]`` in nats."""
-        return self.flow.log_prob(value.reshape(-1, self.flow.dim)).reshape(value.shape[:-1])
+        """Return the exact log density of ``value: [..., L]``, ``[...]`` in nats.
+
+        It is taken in the precision of the flow's weights.
+        """
+        rows = value.reshape(-1, self.flow.dim).to(self.flow.masks.dtype)
+        return self.flow.log_prob(rows).reshape(value.shape[:-1])
 
 
 class FlowPrior(nn.Module):

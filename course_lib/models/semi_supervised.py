@@ -170,6 +170,7 @@ def m2_objective(
             given, y = given[rows], y[rows]
         if binarize:
             given = binarize_images(given)
+        model.condition(y)  # it has the sentence for a label that is no class of this model
         labeled = alpha * F.cross_entropy(model.classify(given).logits, y)
         if weight > 0:
             labeled = labeled - weight * model.labeled_bound(given, y).mean()

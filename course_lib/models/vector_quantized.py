@@ -214,7 +214,10 @@ class VQVAE(VAE):
 
         Source: Arthur & Vassilvitskii 2007 ("k-means++"), section 2.2.
         """
-        fair = len(z) * processes.team().size / self.num_codes
+        # Of the whole batch, which all count alike: they must go the same way, since those who
+        # have no dead code would miss what the others send.
+        count = processes.total(torch.tensor([len(z)], device=z.device))
+        fair = count.item() / self.num_codes
         dead = (self.usage < 0.02 * fair).nonzero()[:, 0].tolist()
         if not dead:
             return
@@ -236,8 +239,10 @@ class VQVAE(VAE):
         """
         decay = 0.99 if self.decay is None else self.decay
         chosen = F.one_hot(indices, self.num_codes).to(z.dtype)
+        with torch.autocast(z.device.type, enabled=False):  # 16 bits would round the codebook
+            sums = chosen.T @ z
         self.usage.lerp_(processes.total(chosen.sum(0)), 1 - decay)
-        self.sums.lerp_(processes.total(chosen.T @ z), 1 - decay)
+        self.sums.lerp_(processes.total(sums), 1 - decay)
         if self.decay is not None:
             used = self.usage > 1e-6  # of the others the averages know nothing
             self.codebook[used] = self.sums[used] / self.usage[used, None]
@@ -354,5 +359,6 @@ def vq_vae(
 
 def _nearest(z: Tensor, codebook: Tensor) -> Tensor:
     """The index of the nearest row of the codebook, ``[...]`` for ``z: [..., L]``."""
-    # |z - e|^2 but for |z|^2, which is the same for every code.
-    return (codebook.square().sum(-1) - 2 * z @ codebook.mT).argmin(-1)
+    # |z - e|^2 but for |z|^2, which is the same for every code. In 16 bits near codes would tie.
+    with torch.autocast(z.device.type, enabled=False):
+        return (codebook.square().sum(-1) - 2 * z @ codebook.mT).argmin(-1)

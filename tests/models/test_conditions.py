@@ -22,6 +22,14 @@ def test_labels_are_one_hot_and_minus_one_says_nothing():
     assert hidden.tolist() == [-1, 1, -1] and y.tolist() == [3, 1, 2]
 
 
+@pytest.mark.parametrize("dtype", [torch.int32, torch.uint8])
+def test_labels_may_be_any_whole_numbers(dtype):
+    labels, y = Labels(4), torch.tensor([2, 0])
+    assert torch.equal(labels(y.to(dtype)), labels(y))
+    (hidden,) = labels.hide(torch.tensor([True, False]), y.to(dtype))
+    assert hidden.tolist() == [-1, 0] and labels(hidden).tolist() == [[0, 0, 0, 0], [1, 0, 0, 0]]
+
+
 @pytest.mark.parametrize(
     ("y", "kind", "message"),
     [

@@ -97,3 +97,12 @@ def test_what_it_cannot_do_gets_a_sentence():
         small().reconstruct(images(2))
     with pytest.raises(ValueError, match="steps is 0"):
         diffusion_vae(steps=0)
+
+
+def test_grey_images_get_the_words_of_any_bernoulli(tmp_path):
+    grey, model = torch.rand(20, *SHAPE), diffusion_vae(SHAPE, 2, hidden=4)
+    with pytest.warns(UserWarning, match="grey pixels"):
+        run = fit(model, grey, epochs=1, progress=False, checkpoint=tmp_path / "a.pt")
+    with pytest.raises(ValueError, match="grey pixels"):
+        evaluate(run.model, grey, num_samples=2)
+    assert load_model(tmp_path / "a.pt").head.binary

@@ -93,6 +93,22 @@ def test_the_density_of_a_draw_needs_no_second_pass_and_is_the_same(ladder):
 
 
 @KINDS
+def test_the_density_of_a_sample_has_gradients(ladder):
+    """A sample is drawn without, so its layers can't be those that the density is taken from."""
+    model = small(ladder, (3, 2, 2))
+    q = model.posterior(some_images(4))
+    z = q.sample()
+    networks = model.encoder if not ladder else (*model.heads, *model.generation)
+    weights = [p for network in networks for p in network.parameters()]
+    found = torch.autograd.grad(q.log_prob(z).sum(), weights, retain_graph=True)
+    for a, b in zip(found, torch.autograd.grad(q.log_prob(z.clone()).sum(), weights), strict=True):
+        torch.testing.assert_close(a, b)
+        assert a.abs().sum() > 0
+    with torch.no_grad():
+        torch.testing.assert_close(q.log_prob(z), q.log_prob(z.clone()))
+
+
+@KINDS
 def test_bounds_against_quadrature(ladder):
     """log p(x) by a fine grid over both latents: IWAE reaches it, the ELBO stays below."""
     model, x = small(ladder), some_images(3)

@@ -14,7 +14,7 @@ from course_lib.models.conditions import Captions
 from course_lib.models.multimodal import Modality, MultimodalVAE, product_of_experts
 from course_lib.models.multimodal_conditional import Conditional
 from course_lib.models.multimodal_objectives import stratified_terms, subset_terms
-from course_lib.models.multimodal_parts import caption_modality, multimodal_vae
+from course_lib.models.multimodal_parts import Words, caption_modality, multimodal_vae
 from course_lib.oracles import LinearGaussian
 
 SIGMA, SIZES, L = 0.6, {"a": 3, "b": 4}, 2
@@ -371,6 +371,15 @@ def test_drawn_captions_have_these_probabilities(words):
     share = (draws.unsqueeze(2) == EVERY).all(-1).double().mean(0)  # [4, 27]
     p = words.log_prob(EVERY.unsqueeze(1)).exp().T
     assert ((share - p).abs() <= 4.5 * (p * (1 - p) / 5000).sqrt()).all()
+
+
+def test_autocast_leaves_the_caption_probabilities_in_float32():
+    head = Words(["a", "b"], 8, 3)
+    state, before = torch.randn(20, 8), torch.randint(4, (20, 3))
+    with torch.autocast("cpu", torch.bfloat16):
+        log_p = head.log_next(state, before, torch.arange(3))
+    assert log_p.dtype == torch.float32
+    torch.testing.assert_close(log_p.exp().sum(-1), torch.ones(20, 3), rtol=0, atol=1e-6)
 
 
 def test_mode_is_the_likeliest_of_all(words):

@@ -214,6 +214,7 @@ def test_training_from_one_label_of_each_class():
     [
         (lambda m: m.labeled_bound(EVERY, torch.tensor([0, -1, 0, 1])), "unlabeled_bound(x)"),
         (lambda m: m.labeled_bound(EVERY, torch.tensor([0, 3, 0, 1])), "A label is 3"),
+        (lambda m: m_objective(y=torch.tensor([0, 1, 3, 2]))(m, EVERY), "A label is 3"),
         (lambda m: m.classify(EVERY.reshape(2, 2, 1, 2)), "made for images [B, 1, 1, 2]"),
         (lambda m: m_objective(alpha=-1.0), "alpha is -1.0; a number from 0 up"),
         (lambda m: m_objective(weight=math.nan), "weight is nan"),

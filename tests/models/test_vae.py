@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from course_lib import bounds
-from course_lib.models import LIKELIHOODS, build, conv_vae, make_likelihood, mlp_vae
+from course_lib.models import LIKELIHOODS, PRIORS, build, conv_vae, make_likelihood, mlp_vae
 
 
 @pytest.fixture(autouse=True)
@@ -148,11 +148,16 @@ def test_learned_sigma_finds_the_root_mean_square_error():
     torch.testing.assert_close(head.log_sigma.exp().detach(), rmse, rtol=1e-5, atol=0)
 
 
-def test_autocast_leaves_densities_in_float32():
-    model = mlp_vae(latent_dim=2, hidden=(8,))
+@pytest.mark.parametrize("prior", PRIORS)
+def test_autocast_leaves_densities_in_float32(prior):
+    model = mlp_vae(latent_dim=2, hidden=(8,), prior=prior)
+    z = 3 * torch.randn(50, 2)
     with torch.autocast("cpu", torch.bfloat16):
         terms = bounds.terms(model, torch.rand(2, 1, 28, 28).round())
-    assert terms.distortion.dtype == terms.rate.dtype == torch.float32
+        p = model.prior()
+        log_pz = p.log_prob(z)
+    assert terms.distortion.dtype == terms.rate.dtype == log_pz.dtype == torch.float32
+    torch.testing.assert_close(log_pz, p.log_prob(z), rtol=1e-5, atol=1e-5)
 
 
 def test_build_makes_the_same_model():

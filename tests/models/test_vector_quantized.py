@@ -175,6 +175,23 @@ def test_the_moving_averages_are_those_of_the_paper():
     assert torch.equal(model.codebook[2], kept)
 
 
+def test_bf16_leaves_the_codebook_in_float32():
+    model, z = small(decay=0.9), torch.randn(200, 2)
+    near = z[:1] + 1e-3 * torch.randn(50, 2)  # in 16 bits all would be one code
+    indices = quantize(near, near)[1]
+    twin = small(decay=0.9)
+    twin.load_state_dict(model.state_dict())
+    chosen = torch.randint(3, (200,))
+    model.update_usage(z, chosen)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(quantize(near, near)[1], indices)
+        twin.update_usage(z, chosen)
+    assert torch.equal(twin.codebook, model.codebook)
+    x = binary(40).float()
+    history = fit(model, x, objective=vq_objective, bf16=True, epochs=1, progress=False).history
+    assert math.isfinite(history[0]["train_loss"])
+
+
 def test_unused_codes_move_to_outputs_of_the_batch_and_used_ones_stay():
     model = small().double()
     z = torch.randn(30, 2, dtype=torch.float64)
