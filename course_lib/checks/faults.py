@@ -76,8 +76,9 @@ def finished_runs(calls: list[dict], record: list) -> tuple[list[tuple[dict, lis
     """Return the finished runs of every call, and the first (call, problem) if there is one.
 
     Raises:
-        ValueError: runs are missing though nothing stopped them. A report may come from a process
-            that is not trusted, and what was not run was not right.
+        ValueError: runs are missing though nothing stopped them, or there are more than were asked
+            for. A report may come from a process that is not trusted: what was not run was not
+            right, and nobody looks at runs in a number that no probe makes.
     """
     finished, stop = [], None
     for index, call in enumerate(calls):
@@ -86,6 +87,8 @@ def finished_runs(calls: list[dict], record: list) -> tuple[list[tuple[dict, lis
         runs = [run for run in runs if "problem" not in run]
         if stop is None and len(runs) < call["times"] and not any(run["changed"] for run in runs):
             raise ValueError(f"Call {index} was made {len(runs)} times, not {call['times']} times.")
+        if len(runs) > call["times"] * (2 if call["every_device"] else 1):
+            raise ValueError(f"Call {index} was made {len(runs)} times, more often than asked.")
         finished.append((call, runs))
     return finished, stop
 

@@ -167,9 +167,8 @@ def _noise(exercise: Exercise, noisy: list[tuple[dict, dict]]) -> Result | None:
     draws = []
     for call, one in noisy:
         batch = call["x"]["shape"][0]
-        rows = [z for z in map(faults.plain_values, one["decoded"]) if z.dim() == 2]
-        z = torch.cat(rows) if rows else torch.zeros(0, _LATENTS)
-        if len(z) < batch or z.shape[1] != _LATENTS:
+        z = _decoded(one, batch)
+        if len(z) < batch:
             return None  # an unusual way to the logits: its loss and gradient tell the rest
         draws.append(z[:batch])
     call = noisy[0][0]
@@ -180,6 +179,20 @@ def _noise(exercise: Exercise, noisy: list[tuple[dict, dict]]) -> Result | None:
         return None
     message = f"The z that is decoded: {found.sentence}"
     return faults.failed(exercise, found.mistake, message, drawing=found.drawing)
+
+
+def _decoded(one: dict, batch: int) -> Tensor:
+    """Return all z that were decoded as rows ``[N, L]``, the first draw of every image first.
+
+    They may come as ``[B, L]`` or ``[L]``, or with an axis of draws: ``[K, B, L]``, ``[B, K, L]``.
+    """
+    rows = [torch.zeros(0, _LATENTS, dtype=torch.float64)]
+    for z in map(faults.plain_values, one["decoded"]):
+        if z.shape[-1:] == (_LATENTS,):
+            if z.dim() > 2 and z.shape[0] == batch != z.shape[-2]:
+                z = z.movedim(0, -2)
+            rows.append(z.reshape(-1, _LATENTS))
+    return torch.cat(rows)
 
 
 # --- reading a step ------------------------------------------------------------------------------
@@ -214,9 +227,8 @@ class _Step:
 
     def _draws(self, one: dict) -> Tensor | None:
         """Return what was decoded, where it is one z for each image."""
-        rows = [z for z in map(faults.plain_values, one["decoded"]) if z.dim() == 2]
-        z = torch.cat(rows) if rows else torch.zeros(0)
-        return z if z.shape == (self.batch, _LATENTS) else None
+        z = _decoded(one, self.batch)
+        return z if len(z) == self.batch else None
 
     def at_draws(self, *, fixed_std: bool = False) -> list[Tensor]:
         """Return the mean -ELBO at the z that were decoded: with the KL, and with its estimate."""

@@ -28,7 +28,7 @@ __all__ = ["Record", "Records", "from_plain", "key_of", "to_plain"]
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _DECIDES = ("checks", "grading/assignments.py", "grading/hidden.py", "grading/inside.py")
-_DECIDES += ("grading/notebooks.py", "grading/verdicts.py")
+_DECIDES += ("grading/notebooks.py", "grading/reading.py", "grading/verdicts.py")
 _LONGEST = 150  # bytes of a file's name, which most disks end at 255
 
 

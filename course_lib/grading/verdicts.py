@@ -24,7 +24,7 @@ import secrets
 import time
 import unicodedata
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
@@ -211,9 +211,11 @@ def grade(
         assignment = read_assignment(assignment)
     start = time.monotonic()
     cells = _cells(notebook, assignment)
+    source = read_source(cell.text for cell in cells)
     work = _Work(assignment, cells, seed, limits or Limits(), unsafe)
     work.run()
-    flags = [*_about_cells(notebook, assignment), *_about_library(assignment, cells, work.told)]
+    about = _about_library(assignment, source, work.told, work.verdicts)
+    flags = [*_about_cells(notebook, assignment), *about]
     return Graded(
         assignment.name,
         tuple(work.verdicts[one.function] for one in assignment.asked),
@@ -268,9 +270,11 @@ class _Cell:
 def _cells(notebook: NotebookNode, assignment: Assignment) -> list[_Cell]:
     """Return the cells to run, in order.
 
-    Demonstrations and test cells are left out, but not where a student has put a function there. A
-    stub that was not touched is left out where the function is written in another cell. The cells
-    that everybody is given come first where they are not there, such as the imports.
+    Demonstrations and test cells are left out, but not where a student has put a function there:
+    one of those that are asked, or another one that they call, of which only the definitions and
+    imports of the cell are run. A stub that was not touched is left out where the function is
+    written in another cell. The cells that everybody is given come first where they are not there,
+    such as the imports.
     """
     code = [
         (f"cell {number}", cell)
@@ -291,9 +295,8 @@ def _cells(notebook: NotebookNode, assignment: Assignment) -> list[_Cell]:
         is_test = grade_id(cell) in assignment.tests
         shown = cell.get("id") in assignment.demonstrations
         shown = shown and "demonstration" in _tags(cell)
-        if not names and (is_test or shown):
-            continue
-        kept.append(_Cell(label, cell.source))
+        how = "definitions" if not names and (is_test or shown) else "whole"
+        kept.append(_Cell(label, cell.source, how))
     there = {normal(cell.source) for cell in kept}
     missing = [_Cell("a given cell", s) for s in assignment.given if normal(s) not in there]
     return missing + kept
@@ -610,10 +613,10 @@ def _about_cells(notebook: NotebookNode, assignment: Assignment) -> Iterator[Fla
 
 
 def _about_library(
-    assignment: Assignment, cells: Sequence[_Cell], told: dict[str, dict]
+    assignment: Assignment, source: Source, told: dict[str, dict], verdicts: dict[str, Verdict]
 ) -> Iterator[Flag]:
     """Tell of functions that use what a student should have written."""
-    source = read_source(cell.source for cell in cells)
+    detours = source.detours()
     given = read_source([*assignment.given, *assignment.answers])
     for asked in assignment.asked:
         name = asked.function
@@ -631,6 +634,13 @@ def _about_library(
         if roundabout:
             names = ", ".join(sorted(roundabout))
             yield Flag("roundabout", f"{name} reaches for things by {names}.", person=True)
+        if verdicts[name].passed and not source.binds(name):
+            sentence = f"{name} is right, but where it is defined cannot be read from the cells."
+            yield Flag("roundabout", sentence, person=True)
+        detours -= roundabout
+    if detours:
+        names = ", ".join(sorted(detours))
+        yield Flag("roundabout", f"Its cells reach for things by {names}.", person=True)
     yield from _about_machinery(source)
 
 

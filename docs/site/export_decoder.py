@@ -71,6 +71,13 @@ def export(model: VAE, x: Tensor, made: dict) -> dict:
         ValueError: a model that the page can't run.
     """
     check_fit(model)
+    rates = [round(rate, 4) for rate in latent_rates(model, x).mean(0).tolist()]
+    active = sum(rate > ACTIVE for rate in rates)
+    if active < 2:
+        raise ValueError(
+            f"{active} of the {model.latent_dim} latents have a mean rate above {ACTIVE} nats; the "
+            "page needs two, one for each axis of its pad. Train a model that uses more of them."
+        )
     layers = [_pack(layer) for layer in model.decoder if isinstance(layer, nn.Linear)]
     _, height, width = model.image_shape
     with torch.no_grad():
@@ -85,7 +92,7 @@ def export(model: VAE, x: Tensor, made: dict) -> dict:
         "latents": model.latent_dim,
         "activation": model.spec["activation"],
         "active": ACTIVE,
-        "rates": [round(rate, 4) for rate in latent_rates(model, x).mean(0).tolist()],
+        "rates": rates,
         "prior_norm": math.sqrt(2) * math.exp(math.lgamma(half + 0.5) - math.lgamma(half)),
         "codes": {"scale": CODE_SCALE, "values": _base64(_to_8_bits(codes, CODE_SCALE))},
         "layers": layers,

@@ -320,6 +320,29 @@ class SoftplusScaleAndTanh(nn.Module):
 
 
 @right("VAE")
+class OneDrawOnAnAxisOfItsOwn(PlainMLP):
+    def sample_z(self, mu, logvar):
+        return D.Normal(mu, (0.5 * logvar).exp()).rsample((1,))
+
+
+@right("VAE")
+class ConvolutionalFromPixels(PlainMLP):
+    """The decoder sees z as an image of one pixel."""
+
+    def __init__(self, latent_dim):
+        super().__init__(latent_dim)
+        self.fc3 = nn.ConvTranspose2d(latent_dim, 8, 7)
+        self.fc4 = nn.ConvTranspose2d(8, 1, 4, stride=4)
+
+    def decode(self, z):
+        return self.fc4(F.relu(self.fc3(z.reshape(len(z), -1, 1, 1))))
+
+    def forward(self, x):
+        mu, logvar = self.encode(x)
+        return self.decode(_noise(mu, logvar)[:, :, None, None]), mu, logvar
+
+
+@right("VAE")
 class GenerousClamp(PlainMLP):
     def encode(self, x):
         mu, logvar = super().encode(x)
@@ -398,6 +421,16 @@ _variant(
     forward=_forward_with(lambda m, v: m + (0.5 * v).exp() * torch.randn(len(m), 1)),
 )
 _variant("NoNoise", ["no_noise"], forward=_forward_with(lambda m, v: m + 0 * v))
+_variant(
+    "UniformNoiseOnAnotherAxis",
+    ["uniform_noise"],
+    forward=_forward_with(lambda m, v: (m + (0.5 * v).exp() * torch.rand_like(m))[None]),
+)
+_variant(
+    "VarianceAsStdOnAnotherAxis",
+    ["variance_as_std"],
+    forward=_forward_with(lambda m, v: (m + v.exp() * torch.randn_like(m))[:, None]),
+)
 _variant("DetachedZ", ["detached_z"], forward=_forward_with(lambda m, v: _noise(m, v).detach()))
 _variant(
     "SampleNotRsample",
@@ -551,6 +584,65 @@ def step_zero_after(model, optimizer, x, log=None):
     optimizer.step()
     optimizer.zero_grad()
     return bce.item() + kl.item()
+
+
+def _step_at(draw):
+    """Return a step that decodes ``draw(mu, logvar)``, of any number of draws for each image."""
+
+    def train_step(model, optimizer, x):
+        mu, logvar = model.encode(x)
+        z = draw(mu, logvar)
+        images = x[:, None] if z.dim() > 2 and len(z) == len(x) else x
+        logits = model.decode(z).reshape(*z.shape[:-1], *x.shape[1:])
+        bce = F.binary_cross_entropy_with_logits(logits, images.expand_as(logits), reduction="none")
+        loss = bce.flatten(-3).sum(-1).mean() + _kl(mu, logvar).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return train_step
+
+
+def _register_steps(mistakes, draws):
+    for name, draw in draws.items():
+        code = _step_at(draw)
+        code.__name__ = name
+        (wrong("train_step", *mistakes) if mistakes else right("train_step"))(code)
+
+
+_register_steps(
+    [],
+    {
+        "step_draws_first": lambda m, v: _noise(m, v)[None],
+        "step_draws_second": lambda m, v: _noise(m, v)[:, None],
+        "step_two_draws_first": lambda m, v: D.Normal(m, (0.5 * v).exp()).rsample((2,)),
+        "step_two_draws_second": lambda m, v: torch.stack([_noise(m, v), _noise(m, v)], 1),
+    },
+)
+_register_steps(
+    ["no_noise"],
+    {
+        "step_mean_first": lambda m, v: m[None],
+        "step_mean_second": lambda m, v: m[:, None],
+        "step_mean_twice": lambda m, v: m[:, None].expand(-1, 2, -1),
+    },
+)
+_register_steps(
+    ["variance_as_std"],
+    {"step_variance_as_std_first": lambda m, v: (m + v.exp() * torch.randn_like(m))[None]},
+)
+
+
+@right("train_step")
+def step_row_by_row(model, optimizer, x):
+    mu, logvar = model.encode(x)
+    logits = torch.cat([model.decode(z) for z in _noise(mu, logvar)])
+    loss = _mean_loss(x, logits, mu, logvar)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
 
 
 @right("train_step")

@@ -60,6 +60,8 @@ def test_what_was_not_run_was_not_right(name: str) -> None:
     if exercises()[name].probe == "calls":
         fewer = [runs[:-1] for runs in report["record"]]
         assert not judge(made, {**report, "record": fewer}).passed
+        more = [runs + runs[-1:] for runs in report["record"]]
+        assert not judge(made, {**report, "record": more}).passed
     assert not judge(made, {}).passed
     assert not judge(made, None).passed
 

@@ -10,6 +10,7 @@ import pytest
 from course_lib.checks import plan, probe
 from course_lib.grading import isolation, verdicts
 from course_lib.grading.isolation import Limits
+from course_lib.grading.reading import read_source
 from course_lib.grading.verdicts import grade, ungraded, verdict
 
 reason = isolation.why_not()
@@ -170,6 +171,39 @@ def test_the_library_in_place_of_an_answer_is_flagged(solved, as_read, assignmen
     flagged = [flag.sentence for flag in graded.flags if flag.kind == "library"]
     assert [one.split()[0] for one in flagged] == ["kl_standard_normal", "mended_rate"]
     assert len(graded.for_a_person) == 2
+
+
+@needs_sandbox
+def test_an_answer_that_cannot_be_read_is_flagged(solved, as_read, assignment):
+    notebook = solved(
+        kl_standard_normal="from course_lib.divergences import kl_standard_normal as z\n"
+        "globals()['kl_standard_normal'] = lambda mu, logvar: z(mu, logvar)",
+    )
+    graded = grade(as_read(notebook), assignment)
+    assert graded.points == 14
+    said = [flag.sentence for flag in graded.flags if flag.kind == "roundabout"]
+    assert said == [
+        "kl_standard_normal is right, but where it is defined cannot be read from the cells.",
+        "Its cells reach for things by globals.",
+    ]
+    assert len(graded.for_a_person) == 2
+
+
+@needs_sandbox
+def test_a_helper_may_stand_in_a_demonstration_or_a_test_cell(solved, as_read, sets):
+    name = "04_reparameterization"
+    notebook = solved(
+        name,
+        reparameterize="def reparameterize(mu, logvar):\n"
+        "    return mu + std_of(logvar) * noise_like(mu)",
+    )
+    cells = {cell["id"]: cell for cell in notebook["cells"]}
+    shown = next(c for c in notebook["cells"] if "demonstration" in c["metadata"].get("tags", []))
+    shown["source"] += "\n\ndef std_of(logvar):\n    return (logvar / 2).exp()\nraise SystemExit"
+    test = cells["reparameterize-check"]
+    test["source"] += "\n\ndef noise_like(mu):\n    return torch.randn_like(mu)\n1 / 0"
+    graded = grade(as_read(notebook), sets[name])
+    assert (graded.points, kinds(graded)) == (14, ["changed"])
 
 
 # Several processes
@@ -412,6 +446,23 @@ def test_every_set_is_understood(sets):
             "Question" in w.question or "fault" in w.question.lower() or w.question
             for w in one.written
         )
+
+
+def test_of_a_changed_demonstration_only_the_definitions_are_run(released, as_read, sets):
+    one, notebook = sets["04_reparameterization"], released("04_reparameterization")
+    shown = next(c for c in notebook["cells"] if "demonstration" in c["metadata"].get("tags", []))
+    shown["source"] = "import math\ndef helper():\n    return math.pi\nhelper()\nplot(helper)"
+    cell = next(c for c in verdicts._cells(as_read(notebook), one) if "helper" in c.source)
+    assert cell.text == "import math\n\ndef helper():\n    return math.pi"
+
+
+def test_nothing_of_the_worked_answers_cannot_be_read(sets):
+    """All that is given and all answers are bound in the cells, and get at nothing in a detour."""
+    for one in sets.values():
+        source = read_source([*one.given, *one.answers])
+        assert source.detours() == set(), one.name
+        for asked in one.asked:
+            assert source.binds(asked.function) and source.uses(asked.function)[1] == set()
 
 
 def test_what_is_released_is_what_is_expected(sets, released, as_read):

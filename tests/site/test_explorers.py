@@ -224,6 +224,16 @@ def test_rates_and_norms_are_those_of_the_model():
     torch.testing.assert_close(codes.reshape(5, 3), tensor([[1, 0, 2]] * 5).float())
 
 
+@pytest.mark.parametrize("means", [[0.0, 0.0, 0.0], [0.0, 2.0, 0.4]])
+def test_a_model_without_two_active_latents_is_refused(means):
+    vae = mlp_vae((1, 4, 4), latent_dim=3, hidden=(5,))
+    with torch.no_grad():
+        vae.encoder[-1].weight.zero_()
+        vae.encoder[-1].bias.copy_(torch.tensor([*means, 0.0, 0.0, 0.0]))
+    with pytest.raises(ValueError, match="of the 3 latents have .* needs two"):
+        export_decoder.export(vae, torch.rand(5, 1, 4, 4).round(), {})
+
+
 # --- the latent explorer -------------------------------------------------------------------------
 
 
@@ -632,6 +642,7 @@ def test_the_command_makes_the_file_from_its_seed(exported):
 
 def test_the_command_takes_a_checkpoint(tmp_path, capsys):
     vae = mlp_vae(latent_dim=4, hidden=(7, 5), activation="tanh")
+    torch.nn.init.constant_(vae.encoder[-1].bias, 1.0)  # untrained, and yet its latents are active
     path = tmp_path / "run.pt"
     write_checkpoint(path, {"spec": vae.spec, "result": vae.state_dict()})
     out = [tmp_path / name for name in ("a.js", "b.js")]

@@ -175,8 +175,10 @@ def _watched(model: nn.Module, x: Tensor) -> tuple[list[Tensor], list[Tensor], o
     others: list[Tensor] = []
 
     def note(where: list[Tensor], value: object) -> None:
-        if isinstance(value, Tensor) and value.dim() == 2 and len(where) < 4 * _MOST_CANDIDATES:
-            where.append(value.detach().clone())
+        if isinstance(value, Tensor) and len(where) < 4 * _MOST_CANDIDATES:
+            value = value.detach().squeeze()  # z may come as [1, B, L] or [B, L, 1, 1]
+            if value.dim() == 2:
+                where.append(value.clone())
 
     own = dict(model.__dict__)
     decode = model.decode
