@@ -21,9 +21,11 @@ help:  ## list what can be made
 lab: $(VENV)/.lab  ## install the course and open JupyterLab at the first notebook (LAB="--no-browser --port 8890")
 	$(py) -m jupyterlab --ServerApp.root_dir=. $(as_root) $(LAB) notebooks/00_start_here.ipynb
 
-# Threads that wait without spinning: a third slower on a quiet machine of two cores, but many times
-# faster where something else runs as well, such as the browser that JupyterLab is open in.
+# What a thread does while it waits: by default it spins for a millisecond, which makes all many times
+# slower where something else runs as well, such as the browser that JupyterLab is open in. Sleeping
+# at once costs a third on a quiet machine. Spinning for some microseconds costs little in either case.
 lab test: export OMP_WAIT_POLICY ?= PASSIVE
+lab: export GOMP_SPINCOUNT ?= 1000
 # Two processes share the test files, and a file stays whole. ARGS="-n 0" takes one, to use a debugger.
 test: lint  ## install what the tests need and run them all (TESTS=tests/data ARGS="-k strokes")
 	$(py) -m pytest -n 2 --dist loadscope --nbval-lax --nbval-current-env --nbval-cell-timeout=300 $(ARGS) $(TESTS)
