@@ -23,7 +23,7 @@ lab: $(VENV)/.lab  ## install the course and open JupyterLab at the first notebo
 
 # What a thread does while it waits: by default it spins for a millisecond, which makes all many times
 # slower where something else runs as well, such as the browser that JupyterLab is open in. Sleeping
-# at once costs a third on a quiet machine. Spinning for some microseconds costs little in either case.
+# at once costs more than a third on a quiet one. Spinning for some microseconds costs little in either case.
 lab test: export OMP_WAIT_POLICY ?= PASSIVE
 lab: export GOMP_SPINCOUNT ?= 1000
 # Two processes share the test files, and a file stays whole. ARGS="-n 0" takes one, to use a debugger.

@@ -427,7 +427,8 @@ def _members(opened: Path | io.BytesIO, own: _File, given: bool = False) -> Iter
     inside = own.parts[:-1]
     if len(own.parts) == 1 and not _is_a_class(entries, given):
         inside = (re.sub(r"(?i)\.zip$", "", name),)  # the zip of one student
-    if _MOODLE.fullmatch(name) or _CANVAS.fullmatch(_stem(name)[0]):
+    # The export of a class may be called anything; in it or beside others a name is a student's.
+    if _MOODLE.fullmatch(name) or (not given and _CANVAS.fullmatch(_stem(name)[0])):
         inside = own.parts
     for entry in entries:
         names = PurePosixPath(entry.filename.replace("\\", "/")).parts

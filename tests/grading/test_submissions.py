@@ -295,10 +295,10 @@ def test_a_name_as_canvas_makes_it_counts_at_the_top_only(tmp_path, sets):
         "musteranna_1234_98766_work.zip": inner,
         "musterbob_LATE_77_98765_03_kl-2.ipynb": KL,
     }
-    place = put(tmp_path / "export.zip", zipped(export))
-    anna, bob = find_submissions(place, sets)
-    assert (anna.student, bob.student) == ("musteranna", "musterbob")
-    assert bob.members == ("musterbob_LATE_77_98765_03_kl-2.ipynb",) and len(bob.notes) == 1
+    for name in ("export.zip", "course_2026_11_export.zip"):
+        anna, bob = find_submissions(put(tmp_path / "given" / name, zipped(export)), sets)
+        assert (anna.student, bob.student) == ("musteranna", "musterbob")
+        assert bob.members == ("musterbob_LATE_77_98765_03_kl-2.ipynb",) and len(bob.notes) == 1
 
 
 def test_versions_from_different_zips_are_for_a_person(tmp_path, sets):
